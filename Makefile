@@ -1,0 +1,57 @@
+# PatchSets. `make` alone lists the targets; `make train` and `make test` are all the set-up there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+# uv installs in seconds what takes pip minutes, but reads its own name for pip's find-links.
+UV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv
+
+.PHONY: help train test test-docker lint format bench max-regression lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PatchSets needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one: make train PYTHON=python3.12")'
+	@echo "Setting up .venv, once ..."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+train: .venv/ready ## train a patch-set classifier on embedded images (about a minute); OVERRIDES="hparams.batch_size=32" is passed on
+	@$(BIN)/python src/train.py $(OVERRIDES)
+
+test: .venv/ready ## run the tests
+	@$(BIN)/python -m pytest
+
+test-docker: .venv/ready ## build the image, train in it, look at it and tidy up, on a real engine (minutes; docs/docker.md)
+	@PATCHSETS_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker
+
+lint: .venv/ready ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/ready ## let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready ## measure speed beside bare loops, padded sets and per-image cutting (about ten minutes)
+	cd benchmarks && for name in training set_modules patches startup; do ../$(BIN)/python $$name.py; done
+
+max-regression: .venv/ready ## reproduce the first table of the Set Transformer paper (about a quarter of an hour)
+	cd benchmarks && ../$(BIN)/python max_regression.py
+
+# torch pins its own CUDA packages exactly; listed here, they would also come with a CPU build.
+lock: .venv/ready ## add what pyproject.toml newly asks for to requirements.lock; UPGRADE=1 renews all versions
+	cp requirements.lock .venv/lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --extra postgres --extra launchers --no-header --no-annotate \
+	    --no-emit-package torch $(if $(UPGRADE),--upgrade) pyproject.toml -o .venv/lock
+	(echo 'torch==2.13.0'; grep -vE '^(nvidia-|cuda-|triton)' .venv/lock) > requirements.lock
+
+clean: ## remove the environment and caches; never a run
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache

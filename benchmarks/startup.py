@@ -1,0 +1,55 @@
+"""Time from the command to the first training step, beside the bare imports it cannot do without.
+
+python benchmarks/startup.py        about two minutes; wall-clock seconds: leave the machine alone meanwhile
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from timing import print_table
+
+ROOT = Path(__file__).resolve().parents[1]
+REPEATS = 9
+
+
+def main() -> None:
+    """Interleave the commands and print the medians and their ratio."""
+    with tempfile.TemporaryDirectory() as outputs:
+        commands = {
+            "import torch, pytorch_lightning": [sys.executable, "-c", "import torch, pytorch_lightning"],
+            "train.py to its first step": [
+                sys.executable,
+                str(ROOT / "src/train.py"),
+                f"outputs={outputs}",
+                "trusted_targets=[first_step.]",
+                "+trainer.callbacks=[{_target_: first_step.LeaveAfterOneStep}]",
+            ],
+        }
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(REPEATS):
+            for name, command in commands.items():
+                seconds[name].append(_wall(command, environment))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    base = next(iter(medians.values()))
+    print_table(
+        "Start-up (goal: at most 1.3 times the imports)",
+        ["command", "seconds", "ratio"],
+        [[name, f"{value:.2f}", f"{value / base:.2f}"] for name, value in medians.items()],
+    )
+
+
+def _wall(command: list[str], environment: dict[str, str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()

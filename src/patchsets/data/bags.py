@@ -1,0 +1,70 @@
+"""Does a bag of digits contain a 9? After the MNIST-bags of Ilse et al. (2018)."""
+
+import numpy as np
+import torch
+
+from patchsets.data.digits import read_digits
+from patchsets.data.splitting import split_rows
+from patchsets.data.vector_sets import LabelledSets, VectorSets
+
+TARGET = 9
+
+
+class Bags(VectorSets):
+    """Bags of whole digits; half of them hold at least one 9. No digit is in bags of two splits."""
+
+    element_shape = (8, 8)  # of a digit, whose pixels are the features
+
+    def __init__(
+        self,
+        batch_size: int,
+        seed: int,
+        train_bags: int = 200,
+        val_bags: int = 200,
+        test_bags: int = 500,
+        mean_size: float = 10,
+        std_size: float = 2,
+        split_seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, seed, num_workers)
+        self.classes = ["without a 9", "with a 9"]
+        self.bags = {"train": train_bags, "val": val_bags, "test": test_bags}
+        self.mean_size, self.std_size = mean_size, std_size
+        self.split_seed = split_seed
+
+    def read(self) -> dict[str, LabelledSets]:
+        images, digit = read_digits()
+        rows = split_rows(len(digit), val=0.15, test=0.25, seed=self.split_seed)
+        random = np.random.default_rng(self.split_seed)
+        return {
+            split: self._fill(images[rows[split]], digit[rows[split]], count, random)
+            for split, count in self.bags.items()
+        }
+
+    def _fill(
+        self, images: np.ndarray, digit: np.ndarray, count: int, random: np.random.Generator
+    ) -> LabelledSets:
+        label = np.arange(count) % 2
+        sizes = random.normal(self.mean_size, self.std_size, count).round().astype(np.int64).clip(min=1)
+        chosen = np.concatenate(
+            [_draw(digit, size, bool(positive), random) for size, positive in zip(sizes, label, strict=True)]
+        )
+        return LabelledSets(
+            torch.from_numpy(images[chosen].reshape(len(chosen), -1)),
+            torch.from_numpy(sizes),
+            torch.from_numpy(label),
+            torch.from_numpy((digit[chosen] == TARGET).astype(np.int64)),
+            torch.arange(count),
+        )
+
+
+def _draw(digit: np.ndarray, size: int, positive: bool, random: np.random.Generator) -> np.ndarray:
+    """Draw rows for one bag: as they come, with at least one target, or from all but the target."""
+    others = np.flatnonzero(digit != TARGET)
+    if not positive:
+        return random.choice(others, size)
+    rows = random.integers(0, len(digit), size)
+    if not (digit[rows] == TARGET).any():
+        rows[random.integers(size)] = random.choice(np.flatnonzero(digit == TARGET))
+    return rows

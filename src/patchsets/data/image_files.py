@@ -1,0 +1,133 @@
+"""Image files as arrays of bytes, whatever their mode; all that cannot be read are named at once."""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from patchsets.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+BACKGROUND = "white"  # beneath what is transparent
+LARGEST_TOTAL = 8 * 2**30  # bytes of all images together, which are held in memory
+GREY_MODES = ("1", "L")
+WIDE_MODES = ("I", "I;16", "I;16B", "I;16L")
+
+
+class Unusable(Exception):
+    """Why a file cannot be used."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A decoded file: `[H, W]` or `[H, W, 3]` uint8, and the hash of its shape and pixels."""
+
+    pixels: np.ndarray
+    sha256: str
+
+
+def is_image_name(path: Path) -> bool:
+    """Tell whether a file counts as an image: by its suffix in any case; hidden files do not."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def read_images(paths: Sequence[Path], root: Path, smallest: int) -> list[ImageFile]:
+    """Decode files, several at a time.
+
+    Raises DataError with every file, relative to `root`, that is broken or has a side of fewer than
+    `smallest` pixels, and where all together are too large for memory.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")  # Pillow tells of odd palettes and metadata, which are read right
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        _check_total(list(pool.map(_bytes_of, paths)), root)
+        results = list(pool.map(lambda path: _try(path, smallest), paths))
+    bad = [
+        f"{shown(path.relative_to(root))}: {result}"
+        for path, result in zip(paths, results, strict=True)
+        if isinstance(result, Unusable)
+    ]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(paths)} images in {shown(root)} cannot be used; repair or remove them:\n  "
+            + "\n  ".join(bad)
+        )
+    return [result for result in results if isinstance(result, ImageFile)]
+
+
+def as_one_mode(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return all as `[H, W]` where every image is grey, else all as `[H, W, 3]`."""
+    if any(_is_colour(image) for image in images):
+        return [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
+    return [image if image.ndim == 2 else np.ascontiguousarray(image[..., 0]) for image in images]
+
+
+def shown(path: Path) -> str:
+    """Return a path that can be printed, even where its bytes are not UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _is_colour(image: np.ndarray) -> bool:
+    return image.ndim == 3 and bool((image != image[..., :1]).any())
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height * (1 if image.mode in (*GREY_MODES, *WIDE_MODES) else 3)
+    except Exception:
+        return 0  # named later, with all others that are broken
+
+
+def _check_total(sizes: Sequence[int], root: Path) -> None:
+    if sum(sizes) > LARGEST_TOTAL:
+        raise DataError(
+            f"the {len(sizes)} images in {shown(root)} take {sum(sizes) / 2**30:.1f} GiB in memory, more "
+            f"than {LARGEST_TOTAL / 2**30:.0f}; shrink them, or train on fewer"
+        )
+
+
+def _try(path: Path, smallest: int) -> ImageFile | Unusable:
+    try:
+        return _read(path, smallest)
+    except Unusable as reason:
+        return reason
+    except Exception as error:  # decoders raise anything on broken bytes: SyntaxError, struct.error, ...
+        return Unusable((str(error) or type(error).__name__).replace(f" {str(path)!r}", " it"))
+
+
+def _read(path: Path, smallest: int) -> ImageFile:
+    if path.stat().st_size == 0:
+        raise Unusable("the file is empty (0 bytes)")
+    with Image.open(path) as image:
+        image.load()
+        pixels = _as_bytes(ImageOps.exif_transpose(image))
+    height, width = pixels.shape[:2]
+    if min(height, width) < smallest:
+        raise Unusable(f"{width}x{height} pixels are fewer than a patch's {smallest}x{smallest}")
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.tobytes())
+    return ImageFile(pixels, digest.hexdigest())
+
+
+def _as_bytes(image: Image.Image) -> np.ndarray:
+    """Convert to grey or RGB bytes; 16 bits are scaled from 0..65535, transparency lies on the background."""
+    if image.mode in WIDE_MODES:
+        return _narrow(np.asarray(image))
+    if image.mode == "F":
+        raise Unusable("its pixels are floating-point numbers of unknown range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
+    return np.array(image.convert("L" if image.mode in GREY_MODES else "RGB"))
+
+
+def _narrow(pixels: np.ndarray) -> np.ndarray:
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise Unusable("its pixels do not fit 16 bits; save it with 8 or 16")
+    return ((pixels.astype(np.int64) + 128) // 257).astype(np.uint8)

@@ -1,0 +1,138 @@
+"""Labelled images that travel whole and become sets of patches on the device; what image data sets share."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from patchsets.data.batch import Batch
+from patchsets.data.images import Images
+from patchsets.data.loading import BatchedRows, hash_of, loader
+from patchsets.data.patches import Number, PatchCutter
+from patchsets.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images, their classes `[B]` and their rows in the split `[B]`."""
+
+    images: Images
+    label: Tensor
+    index: Tensor
+
+    def take(self, rows: Tensor) -> "LabelledImages":
+        """Return some of them."""
+        return LabelledImages(self.images.take(rows), self.label[rows], self.index[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "LabelledImages":
+        """Move them; Lightning calls this for every batch."""
+        return LabelledImages(
+            self.images.to(device, non_blocking),
+            self.label.to(device, non_blocking=non_blocking),
+            self.index.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> "LabelledImages":
+        """Pin them; a loader calls this where there is a GPU."""
+        return replace(self, images=self.images.pin_memory())
+
+
+class ImageSets(LightningDataModule):
+    """Images to sets of patches: training draws `patches` of each image anew, evaluation takes all.
+
+    `patches`: a number, a range [low, high] drawn per image, or None for all. A subclass says in `read` what
+    the three splits are, and sets `classes`.
+    """
+
+    classes: list[str]
+
+    def __init__(
+        self,
+        batch_size: int,
+        seed: int,
+        patch_size: int,
+        stride: int,
+        patches: int | list[int] | None = None,
+        coordinates: bool = True,
+        min_contrast: float = 0.0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.seed = seed
+        for name, value in {"patch_size": patch_size, "stride": stride}.items():
+            if value < 1:
+                raise ConfigError(f"data.{name}: {value} is not a number above 0")
+        self.patch_size = patch_size
+        self.patches: Number = (patches[0], patches[1]) if isinstance(patches, list) else patches
+        self.cutter = PatchCutter(patch_size, stride, coordinates, min_contrast)
+        self.num_workers = num_workers
+        self.splits: dict[str, LabelledImages] = {}
+
+    def read(self) -> dict[str, LabelledImages]:
+        """Read the images and split them into train, val and test."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read once, however often Lightning asks."""
+        if not self.splits:
+            splits = self.read()
+            self._check_sizes(splits)
+            self.splits = splits
+            self.num_features = self.cutter.num_features(self.splits["train"].images.channels)
+
+    def _check_sizes(self, splits: dict[str, LabelledImages]) -> None:
+        smallest = min(int(split.images.size.min()) for split in splits.values())
+        if self.patch_size > smallest:
+            raise ConfigError(
+                f"data.patch_size: {self.patch_size} pixels; the smallest image has only {smallest}"
+            )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the shuffled training images."""
+        return self._loader("train", self.seed)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the validation images in order."""
+        return self._loader("val", None)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return the test images in order."""
+        return self._loader("test", None)
+
+    def _loader(self, split: str, shuffle_seed: int | None) -> DataLoader[Any]:
+        images = self.splits[split]
+        rows = BatchedRows(len(images.label), images.take)
+        return loader(rows, self.batch_size, self.num_workers, shuffle_seed)
+
+    def make_batch(self, raw: LabelledImages, training: bool, patches: int | None = None) -> Batch:
+        """Cut the patches; `patches` shows just so many of each image, also in evaluation."""
+        number = patches if patches is not None else self.patches if training else None
+        sets, positions = self.cutter.cut(raw.images, number)
+        return Batch(sets, raw.label, raw.index, positions)
+
+    def image(self, split: str, index: int) -> np.ndarray:
+        """Return an image of a split, `[H, W]` or `[H, W, C]`."""
+        return self.splits[split].images.array(index)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the classes; for each split its counts by class, and a hash of sizes, pixels and labels."""
+        return {
+            "classes": self.classes,
+            **{name: self._describe(split) for name, split in self.splits.items()},
+        }
+
+    def _describe(self, split: LabelledImages) -> dict[str, Any]:
+        counts = torch.bincount(split.label, minlength=len(self.classes)).tolist()
+        sha256 = hash_of(split.images.size, split.images.pixels, split.label)
+        return {"counts": dict(zip(self.classes, counts, strict=True)), "sha256": sha256}
+
+
+def labelled(arrays: Any, label: np.ndarray) -> LabelledImages:
+    """Put arrays of uint8 and their classes together."""
+    label_B = torch.from_numpy(label.astype(np.int64))
+    return LabelledImages(Images.from_arrays(arrays), label_B, torch.arange(len(label_B)))

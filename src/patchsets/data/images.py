@@ -1,0 +1,71 @@
+"""Images of any sizes in one flat tensor, so that a batch of them travels and is cut in one piece.
+
+Shapes: B images, P bytes of all of them; an image is stored row by row, its channels together `[H, W, C]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """B images of uint8: `pixels` `[P]`, where each begins `[B]`, their sizes (height, width) `[B, 2]`."""
+
+    pixels: Tensor
+    begin: Tensor
+    size: Tensor
+    channels: int
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[np.ndarray] | np.ndarray) -> Images:
+        """Take arrays `[H, W]` or `[H, W, C]` of uint8, all with the same number of channels."""
+        channels = 1 if arrays[0].ndim == 2 else arrays[0].shape[2]
+        size = torch.tensor([array.shape[:2] for array in arrays])
+        one_size = isinstance(arrays, np.ndarray)
+        flat = np.ravel(arrays) if one_size else np.concatenate([array.ravel() for array in arrays])
+        pixels = torch.from_numpy(np.require(flat, requirements=["W"]))  # torch warns of what is read-only
+        return cls(pixels, begin_of(size, channels), size, channels)
+
+    def __len__(self) -> int:
+        return len(self.begin)
+
+    def array(self, index: int) -> np.ndarray:
+        """Return one image, `[H, W]` or `[H, W, C]`."""
+        height, width = self.size[index].tolist()
+        begin = int(self.begin[index])
+        pixels = self.pixels[begin : begin + height * width * self.channels].numpy()
+        return pixels.reshape((height, width) if self.channels == 1 else (height, width, self.channels))
+
+    def take(self, index: Tensor) -> Images:
+        """Return some of the images, packed anew; in one step where all have one size."""
+        size = self.size[index]
+        if bool((self.size == self.size[0]).all()):
+            pixels = self.pixels.view(len(self), -1)[index].view(-1)
+        else:
+            bytes_ = size.prod(1) * self.channels
+            slices = zip(self.begin[index].tolist(), bytes_.tolist(), strict=True)
+            pixels = torch.cat([self.pixels[begin : begin + count] for begin, count in slices])
+        return Images(pixels, begin_of(size, self.channels), size, self.channels)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Images:
+        """Move the pixels; Lightning calls this for every batch."""
+        pixels, begin, size = (
+            part.to(device, non_blocking=non_blocking) for part in (self.pixels, self.begin, self.size)
+        )
+        return Images(pixels, begin, size, self.channels)
+
+    def pin_memory(self) -> Images:
+        """Pin the pixels, so that a loader's copy to a GPU is fast."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
+
+def begin_of(size: Tensor, channels: int) -> Tensor:
+    """Return where each of the packed images begins `[B]`."""
+    bytes_ = size.prod(1) * channels
+    return bytes_.cumsum(0) - bytes_

@@ -1,0 +1,76 @@
+"""A needle in a set: synthetic sets whose best possible classification is known in closed form.
+
+In half of the sets R elements, anywhere, have their first feature shifted by Delta. With the likelihood ratio
+of one element lr(x) = exp(Delta x - Delta^2 / 2), that of a set is e_R(lr_1 .. lr_n) / C(n, R), e_R being the
+elementary symmetric polynomial. No network can rank sets better than this ratio does.
+"""
+
+from math import comb, log
+
+import numpy as np
+import torch
+
+from patchsets.data.vector_sets import LabelledSets, VectorSets
+from patchsets.errors import ConfigError
+
+
+class Needle(VectorSets):
+    """Sets of `low` to `high` normal vectors; in half of the sets `shifted` are moved by `shift` sigma."""
+
+    def __init__(
+        self,
+        batch_size: int,
+        seed: int,
+        train_sets: int = 4000,
+        val_sets: int = 1000,
+        test_sets: int = 5000,
+        features: int = 8,
+        shifted: int = 3,
+        shift: float = 2.0,
+        low: int = 15,
+        high: int = 45,
+        data_seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, seed, num_workers)
+        if not 0 < shifted <= low <= high:
+            raise ConfigError(f"data: 0 < shifted ({shifted}) <= low ({low}) <= high ({high}) does not hold")
+        self.classes = ["nothing shifted", f"{shifted} shifted"]
+        self.sets = {"train": train_sets, "val": val_sets, "test": test_sets}
+        self.features, self.shifted, self.shift = features, shifted, shift
+        self.low, self.high = low, high
+        self.data_seed = data_seed
+
+    def read(self) -> dict[str, LabelledSets]:
+        random = np.random.default_rng(self.data_seed)
+        return {split: self._make(count, random) for split, count in self.sets.items()}
+
+    def _make(self, count: int, random: np.random.Generator) -> LabelledSets:
+        sizes = random.integers(self.low, self.high + 1, count)
+        label = np.arange(count) % 2
+        values = random.standard_normal((sizes.sum(), self.features), dtype=np.float32)
+        moved = np.concatenate(
+            [random.permutation(size) < self.shifted * has for size, has in zip(sizes, label, strict=True)]
+        )
+        values[moved, 0] += self.shift
+        parts = (values, sizes, label, moved.astype(np.int64), np.arange(count))
+        return LabelledSets(*map(torch.from_numpy, parts))
+
+    def log_likelihood_ratio(self, split: str) -> np.ndarray:
+        """Return the logarithm of the closed form for each set of a split `[B]`: the best score there is."""
+        sets = self.splits[split]
+        first = sets.values[:, 0].double().numpy()
+        ratio = np.exp(self.shift * first - self.shift**2 / 2)
+        parts = np.split(ratio, sets.lengths.cumsum(0)[:-1].numpy())
+        return np.array(
+            [log(symmetric_polynomial(x, self.shifted)) - log(comb(len(x), self.shifted)) for x in parts]
+        )
+
+
+def symmetric_polynomial(x: np.ndarray, degree: int) -> float:
+    """Return e_degree(x_1 .. x_n), the sum of all products of `degree` different elements."""
+    e = np.zeros(degree + 1)
+    e[0] = 1
+    for value in x:
+        e[1:] += value * e[:-1].copy()
+    return float(e[degree])

@@ -1,0 +1,36 @@
+"""Mistakes a person can put right: shown as one clear line, never as a traceback."""
+
+import sys
+
+
+class UserError(Exception):
+    """What is wrong, where (file or key) and what to do; the process ends with `exit_code`."""
+
+    exit_code = 1
+
+    def tell(self) -> int:
+        """Print the line and return the exit code."""
+        print(f"error: {self}", file=sys.stderr)
+        return self.exit_code
+
+
+class ConfigError(UserError):
+    """A key, value or target of the configuration is wrong; nothing has been written yet."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The data cannot be found or read as they are; every bad file is named at once."""
+
+
+class NonFiniteLoss(UserError):
+    """The loss is NaN or infinite."""
+
+
+class Interrupted(BaseException):
+    """The process was asked to stop by a signal (Ctrl-C, SIGTERM); the run is closed and can be resumed."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,119 @@
+"""One experiment from top to bottom: choose the configuration, check it, open the run folder, train, tell."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from patchsets.build import build
+from patchsets.closing import closing_table, typed
+from patchsets.errors import Interrupted, UserError
+from patchsets.preflight import check_config, choose_config
+from patchsets.provenance import write_provenance
+from patchsets.run import Recording, is_run_folder, new_folder, read_summary, status
+from patchsets.run_log import start_log
+from patchsets.stopping import StopSignals
+from patchsets.tracking.mirror import Mirror
+from patchsets.tracking.tracker import RunDescription, Tracker
+
+log = logging.getLogger(__name__)
+
+
+def run(composed: DictConfig) -> dict[str, float]:
+    """Run one experiment and return its metrics."""
+    overrides = list(HydraConfig.get().overrides.task)
+    config = choose_config(composed, overrides)
+    check_config(config)
+    trackers = _build_trackers(config)
+    folder, resumed = _open_folder(config)
+    if _is_finished_trial(folder):
+        print(f"{folder} is finished already: {' '.join(overrides)}")
+        return dict(read_summary(folder)["metrics"])
+    recording = Recording(folder, resumed)
+    mirror = Mirror(folder, trackers, describe(config, recording))
+    with _told_when_it_ends(recording, mirror) as metrics:
+        start_log(folder)
+        _note("resumed: %s" if resumed else "started: %s", " ".join(overrides) or "no override")
+        write_provenance(folder, config, overrides)
+        mirror.start()
+        from patchsets.training import train
+
+        metrics |= train(config, recording)
+    print(closing_table(folder, metrics, trackers))
+    return metrics
+
+
+def _build_trackers(config: DictConfig) -> dict[str, Tracker]:
+    """Build what mirrors the run, before its folder is made: a wrong address is a mistake like any other."""
+    if config.debug:
+        return {}
+    trusted = list(config.trusted_targets)
+    return {name: build(node, f"loggers.{name}", trusted) for name, node in (config.loggers or {}).items()}
+
+
+def _open_folder(config: DictConfig) -> tuple[Path, bool]:
+    """Return the run folder, and whether it holds a run to be continued."""
+    if config.resume:
+        return Path(config.resume), True
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        return folder, is_run_folder(folder)
+    return new_folder(Path(config.outputs), config.experiment_name), False
+
+
+def _is_finished_trial(folder: Path) -> bool:
+    """Tell whether an earlier start of the same sweep has done this trial."""
+    return HydraConfig.get().mode is RunMode.MULTIRUN and status(folder) == "finished"
+
+
+def describe(config: DictConfig, recording: Recording) -> RunDescription:
+    """Return what every tracker lists about the run."""
+    hparams = OmegaConf.to_container(config.hparams, resolve=True)
+    assert isinstance(hparams, dict)
+    plain = {str(name): str(value) if isinstance(value, list) else value for name, value in hparams.items()}
+    return RunDescription(
+        folder=recording.folder,
+        experiment_name=config.experiment_name,
+        run_name=recording.folder.name,
+        tags=dict(config.tags),
+        hparams={**plain, "seed": config.seed},
+        started=recording.started,
+    )
+
+
+def _note(line: str, *values: str) -> None:
+    log.info(line, *values, extra={"only_in_file": True})
+
+
+@contextmanager
+def _told_when_it_ends(recording: Recording, mirror: Mirror) -> Iterator[dict[str, float]]:
+    """Write into the run's summary, and tell the trackers, how the run ended, in whichever way that is."""
+    metrics: dict[str, float] = {}
+    status, error = "finished", None
+    try:
+        with StopSignals() as signals:
+            try:
+                yield metrics
+            except Interrupted as stop:
+                status = "interrupted"
+                print(f"\ninterrupted; to go on: python src/train.py resume={typed(recording.folder)}")
+                raise SystemExit(stop.exit_code) from None
+            except UserError as mistake:
+                status, error = "failed", str(mistake)
+                log.error("%s", mistake, extra={"only_in_file": True})
+                raise
+            except BaseException as failure:
+                status, error = "failed", f"{type(failure).__name__}: {failure}"
+                log.exception("the run failed", extra={"only_in_file": True})
+                raise
+            finally:
+                signals.hear(False)
+                _note("%s %s", status, " ".join(f"{name}={value:.6g}" for name, value in metrics.items()))
+                recording.write_end(status, metrics, error)
+                mirror.close(status, may_be_left=lambda: signals.hear(True))
+    finally:
+        recording.release()

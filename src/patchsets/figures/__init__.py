@@ -1,0 +1,21 @@
+"""Arrays to matplotlib figures: no torch, no files, no global state."""
+
+from patchsets.figures.accuracy import accuracy_by_patches
+from patchsets.figures.bags import Bag, bag_attention
+from patchsets.figures.confusion import confusion_matrix
+from patchsets.figures.curves import learning_curves
+from patchsets.figures.examples import Example, attention, confident_mistakes, pixel_weights
+from patchsets.figures.roc import roc
+
+__all__ = [
+    "Bag",
+    "Example",
+    "accuracy_by_patches",
+    "attention",
+    "bag_attention",
+    "confident_mistakes",
+    "confusion_matrix",
+    "learning_curves",
+    "pixel_weights",
+    "roc",
+]

@@ -1,0 +1,71 @@
+"""The confusion matrix."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from patchsets.figures.style import COUNTS, FAINT, GREY, INK, RED, drawable, new_figure, styled
+
+ROOM_FOR_PERCENT = 12  # classes; beyond it a cell holds its count alone, and names turn
+ROOM_FOR_TEXT = 40
+INCHES_PER_LETTER = 0.08
+
+
+@styled
+def confusion_matrix(count_CC: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Draw counts (rows true, columns predicted), coloured by their share of the row.
+
+    A class that never occurs keeps a plain grey row.
+    """
+    C = len(classes)
+    names = drawable(classes)
+    size = float(np.clip(0.58 * C, 3.4, 8.6))
+    room = 0.3 + INCHES_PER_LETTER * max(map(len, names))
+    turns = room - 0.3 > size / C  # names too long to stand side by side
+    figure = new_figure(size + room, size + 0.2 + (room if turns else 0.6))
+    axes = figure.subplots()
+    total_C = count_CC.sum(axis=1, keepdims=True)
+    share_CC = np.divide(count_CC, total_C, out=np.full((C, C), np.nan), where=total_C > 0)
+    axes.imshow(share_CC, cmap=COUNTS, vmin=0, vmax=1)
+    _draw_cells(axes, C)
+    if C <= ROOM_FOR_TEXT:
+        _write_cells(axes, count_CC, share_CC)
+    _name_classes(axes, names, turns)
+    right, total = int(np.trace(count_CC)), int(count_CC.sum())
+    figure.suptitle(
+        f"Confusion matrix: {right} of {total} right ({right / max(total, 1):.1%})",
+        fontsize=11,
+        fontweight="bold",
+    )
+    return figure
+
+
+def _draw_cells(axes: Axes, C: int) -> None:
+    edges = np.arange(C + 1) - 0.5
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
+    axes.grid(False)
+    axes.grid(which="minor", color=FAINT, linewidth=0.7)
+    axes.spines[:].set(visible=True, color=GREY)
+
+
+def _name_classes(axes: Axes, names: list[str], turns: bool) -> None:
+    C = len(names)
+    every = 1 + (C - 1) // ROOM_FOR_TEXT
+    places, shown = list(range(0, C, every)), names[::every]
+    axes.set_xticks(places, shown, rotation=90 if turns else 0)
+    axes.set_yticks(places, shown)
+    axes.tick_params(labelcolor=INK, labelsize=9 if C <= ROOM_FOR_PERCENT else 7.5)
+    axes.set(xlabel="predicted", ylabel="true")
+
+
+def _write_cells(axes: Axes, count_CC: np.ndarray, share_CC: np.ndarray) -> None:
+    """Write what occurred into its cell; small mistakes, pale as they are, stand out by their colour."""
+    has_percent = len(count_CC) <= ROOM_FOR_PERCENT
+    for i, j in np.argwhere(count_CC > 0):
+        share = share_CC[i, j]
+        color = "white" if share > 0.5 else RED if i != j and share < 0.25 else INK
+        text = f"{count_CC[i, j]}\n{share:.0%}" if has_percent else f"{count_CC[i, j]}"
+        axes.text(j, i, text, ha="center", va="center", color=color, fontsize=8.5 if has_percent else 7)

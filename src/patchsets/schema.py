@@ -1,0 +1,97 @@
+"""The types of the configuration's root and of `hparams`; without torch, so that an answer comes at once."""
+
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from patchsets.errors import ConfigError
+from patchsets.workspace import ROOT
+
+GROUPS = ("task", "data", "model", "trainer", "loggers")
+SCHEDULES = ("cosine", "one_cycle")  # of the learning rate
+
+
+@dataclass
+class Hparams:
+    """Everything a user turns and a tracker lists, as one flat mapping of plain values."""
+
+    batch_size: int = 64
+    optimizer: str = "AdamW"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    max_epochs: int = 10
+    gradient_clip: float | None = 1.0  # largest norm of all gradients together; null switches it off
+    schedule: str | None = "cosine"  # of the learning rate: cosine, one_cycle or null
+    early_stopping_patience: int | None = None  # epochs without a better validation metric; null never stops
+    width: int = 64
+    depth: int = 2
+    heads: int = 4
+    dropout: float = 0.0
+    patches: Any = None  # shown per image in training: a number, [low, high], or null for all
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "learning_rate", "max_epochs", "width", "depth", "heads"):
+            self._require(name, getattr(self, name) > 0, "a number above 0")
+        for name in ("gradient_clip", "early_stopping_patience"):
+            value = getattr(self, name)
+            self._require(name, value is None or value > 0, "a number above 0, or null")
+        self._require("weight_decay", self.weight_decay >= 0, "0 or more")
+        self._require("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        self._require("schedule", self.schedule in (None, *SCHEDULES), f"{', '.join(SCHEDULES)} or null")
+        self._require("patches", _is_patch_count(self.patches), "a number above 0, [low, high], or null")
+
+    def _require(self, name: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise ConfigError(f"hparams.{name}: {getattr(self, name)!r} is not {wanted}")
+
+
+def _is_patch_count(patches: Any) -> bool:
+    if patches is None or (isinstance(patches, int) and patches > 0):
+        return True
+    return (
+        isinstance(patches, list)
+        and len(patches) == 2
+        and all(isinstance(bound, int) for bound in patches)
+        and 0 < patches[0] <= patches[1]
+    )
+
+
+@dataclass
+class Config:
+    """The root of the configuration; `build.py` checks the groups against the targets they name."""
+
+    experiment_name: str = "patch_sets"
+    tags: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    debug: bool = False
+    resume: str | None = None
+    repeat: str | None = None
+    init_from: str | None = None
+    outputs: str = MISSING
+    trusted_targets: list[str] = field(default_factory=list)
+    optimizers: dict[str, Any] = field(default_factory=dict)
+    hparams: Hparams = field(default_factory=Hparams)
+    task: Any = None
+    data: Any = None
+    model: Any = None
+    trainer: Any = None
+    loggers: Any = None
+
+
+def _sweep_name() -> str:
+    """Name a sweep after its command, so that the same command finds its folder again."""
+    words = sorted(word for word in sys.argv[1:] if word not in ("-m", "--multirun"))
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:10]
+
+
+def register() -> None:
+    """Make the schema and the resolvers known to Hydra."""
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.tags, False)  # so that tags.author=me needs no +
+    ConfigStore.instance().store(name="schema", node=schema)
+    OmegaConf.register_new_resolver("workspace", lambda path: str(ROOT / path), replace=True)
+    OmegaConf.register_new_resolver("sweep_name", _sweep_name, use_cache=True, replace=True)

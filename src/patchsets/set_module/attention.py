@@ -1,0 +1,165 @@
+"""The blocks of the Set Transformer (Lee et al. 2019); with `norm="set"` its "++" form (Zhang et al. 2022).
+
+As in the authors' code, heads are concatenated without an output projection, the feed-forward part is one
+linear layer with ReLU, and the residual is the projected query. Scores are divided by the square root of a
+head's width, as in the paper; their code divides by that of all heads together.
+
+Shapes: B sets, T elements of all sets, M inducing points or seeds, D features, H heads, K channels of a head.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from patchsets.errors import ConfigError
+from patchsets.set_module.deep_sets import Each
+from patchsets.set_module.normalization import SetNorm
+from patchsets.set_module.ragged_attention import attend, attention_weights
+from patchsets.set_module.sets import Sets
+
+Norm = Literal["none", "layer", "set"]
+
+
+class MAB(nn.Module):
+    """Let the elements of each set attend to those of another: sets of `[D]`, as long as the queries.
+
+    `query` may be a tensor `[M, D]`: the same M queries for every set. `norm` is "layer" (the paper: after
+    each residual), "set" (Set Transformer++: before attention and feed-forward, the residual untouched) or
+    "none" (the authors' code). A query whose set of keys is empty keeps its residual path alone.
+    `return_attention` adds sets of `[H, N]`: each query's weights over its keys, adding up to 1.
+    Raises `ConfigError` where heads do not divide D, or the residual of "set" would change its width.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int = 4,
+        dim_query: int | None = None,
+        dim_key: int | None = None,
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        dim_query, dim_key = dim_query or dim, dim_key or dim
+        check_widths(dim, heads, dim_query, dim_key, norm)
+        self.heads = heads
+        self.project_query = nn.Linear(dim_query, dim)
+        self.project_key_value = nn.Linear(dim_key, 2 * dim)
+        self.feed_forward = nn.Linear(dim, dim)
+        self.clean = norm == "set"
+        self.norms = nn.ModuleList(make_norm(norm, dim) for _ in range(2))
+
+    def forward(
+        self, query: Sets | Tensor, key: Sets, return_attention: bool = False
+    ) -> Sets | tuple[Sets, Sets]:
+        residual, q, kv = self._project(query, key)
+        attended = residual.values + attend(q, kv).flatten(1)
+        out = self._feed_forward(residual.with_values(attended))
+        if not return_attention:
+            return out
+        return out, out.with_values(q.from_pad(attention_weights(q, kv)))
+
+    def _project(self, query: Sets | Tensor, key: Sets) -> tuple[Sets, Sets, Sets]:
+        """Return the residual, the queries `[T, H, K]`, and keys and values `[T, 2, H, K]`."""
+        queries = Sets.from_padded(query[None]) if isinstance(query, Tensor) else query
+        normed = self.norms[0](queries) if self.clean else queries
+        projected = normed.with_values(self.project_query(normed.values))
+        normed_key = normed if key is query else self.norms[0](key) if self.clean else key
+        kv = self.project_key_value(normed_key.values).unflatten(1, (2, self.heads, -1))
+        residual = queries if self.clean else projected
+        if isinstance(query, Tensor):  # projected once, then the same for every set
+            residual, projected = (repeat(x, key.batch_size) for x in (residual, projected))
+        q = projected.with_values(projected.values.unflatten(1, (self.heads, -1)))
+        return residual, q, key.with_values(kv)
+
+    def _feed_forward(self, attended: Sets) -> Sets:
+        if self.clean:
+            inner = self.feed_forward(self.norms[1](attended).values.relu())
+            return attended.with_values(attended.values + inner)
+        hidden = self.norms[0](attended)
+        return self.norms[1](hidden.with_values(hidden.values + self.feed_forward(hidden.values).relu()))
+
+
+class SAB(nn.Module):
+    """Let the elements of each set attend to one another: sets of `[dim_in]` to sets of `[dim]`, cost N^2.
+
+    `return_attention` adds sets of `[H, N]`: each element's weights over its set, adding up to 1.
+    """
+
+    def __init__(self, dim: int, heads: int = 4, dim_in: int | None = None, norm: Norm = "none") -> None:
+        super().__init__()
+        self.block = MAB(dim, heads, dim_in, dim_in, norm)
+
+    def forward(self, sets: Sets, return_attention: bool = False) -> Sets | tuple[Sets, Sets]:
+        return self.block(sets, sets, return_attention)
+
+
+class ISAB(nn.Module):
+    """Let the elements of each set attend to one another through M learned points: sets to sets, cost N M.
+
+    `return_attention` adds sets of `[H, M]`: how the points weigh the elements, adding up to 1 over each set.
+    """
+
+    def __init__(
+        self, dim: int, heads: int = 4, points: int = 16, dim_in: int | None = None, norm: Norm = "none"
+    ) -> None:
+        super().__init__()
+        self.points = nn.Parameter(nn.init.xavier_uniform_(torch.empty(points, dim)))
+        self.gather = MAB(dim, heads, dim, dim_in, norm)
+        self.scatter = MAB(dim, heads, dim_in, dim, norm)
+
+    def forward(self, sets: Sets, return_attention: bool = False) -> Sets | tuple[Sets, Sets]:
+        if not return_attention:
+            return self.scatter(sets, self.gather(self.points, sets))
+        gathered, weights = self.gather(self.points, sets, return_attention=True)
+        return self.scatter(sets, gathered), by_element(weights, sets)
+
+
+class PMA(nn.Module):
+    """Pool each set by M learned seeds that attend to it: sets of `[D]` to `[B, M, D]`.
+
+    `feed_forward` passes the elements through a linear layer with ReLU first, as the paper does and the
+    authors' code does not. An empty set gives the seeds' residual path. `return_attention` adds sets of
+    `[H, M]`: how the seeds weigh the elements, adding up to 1 over each set.
+    """
+
+    def __init__(
+        self, dim: int, heads: int = 4, seeds: int = 1, feed_forward: bool = False, norm: Norm = "none"
+    ) -> None:
+        super().__init__()
+        self.seeds = nn.Parameter(nn.init.xavier_uniform_(torch.empty(seeds, dim)))
+        self.encode = Each(nn.Linear(dim, dim), nn.ReLU()) if feed_forward else nn.Identity()
+        self.block = MAB(dim, heads, norm=norm)
+
+    def forward(self, sets: Sets, return_attention: bool = False) -> Tensor | tuple[Tensor, Sets]:
+        if not return_attention:
+            return self.block(self.seeds, self.encode(sets)).pad()
+        pooled, weights = self.block(self.seeds, self.encode(sets), return_attention=True)
+        return pooled.pad(), by_element(weights, sets)
+
+
+def repeat(one: Sets, times: int) -> Sets:
+    """Repeat a batch of one set."""
+    return Sets.from_padded(one.values.expand(times, *one.values.shape))
+
+
+def by_element(weights: Sets, sets: Sets) -> Sets:
+    """Turn weights kept by query, sets of `[H, N]`, into weights kept by element, sets of `[H, M]`."""
+    return sets.with_values(sets.from_pad(weights.pad().permute(0, 3, 2, 1)))
+
+
+def make_norm(norm: Norm, dim: int) -> nn.Module:
+    if norm == "none":
+        return nn.Identity()
+    return SetNorm(dim) if norm == "set" else Each(nn.LayerNorm(dim))
+
+
+def check_widths(dim: int, heads: int, dim_query: int, dim_key: int, norm: Norm) -> None:
+    if dim % heads:
+        raise ConfigError(f"dim={dim} cannot be shared among heads={heads}: give a multiple of {heads}")
+    if norm not in ("none", "layer", "set"):
+        raise ConfigError(f"norm={norm!r}: give none, layer or set")
+    if norm == "set" and not dim == dim_query == dim_key:
+        raise ConfigError(
+            f'norm="set" keeps the width: widen {dim_query} to {dim} with Each(Linear) before it'
+        )

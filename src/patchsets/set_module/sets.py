@@ -1,0 +1,124 @@
+"""The one type of this room: a batch of sets of different sizes, their elements one after the other.
+
+Shapes: B sets, T elements of all sets, N elements of the largest set, `...` the shape of one element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from patchsets.errors import DataError
+from patchsets.set_module.layout import Layout, lay_out
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """B sets: `values` `[T, ...]`, the elements of all of them in turn, and their `lengths` `[B]`.
+
+    Lengths may stay on the CPU when the values are on a GPU: they are copied there, and nothing waits.
+    Raises `DataError` when the lengths do not add up to T (checked wherever the lengths are on the CPU).
+    """
+
+    values: Tensor
+    lengths: Tensor
+    layout: Layout = field(default=None, repr=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.layout is None:
+            layout = lay_out(self.lengths, self.values.shape[0]).to(self.values.device, non_blocking=True)
+            object.__setattr__(self, "layout", layout)
+            object.__setattr__(self, "lengths", layout.lengths)
+
+    @classmethod
+    def from_padded(cls, x_BN: Tensor, mask_BN: Tensor | None = None) -> Sets:
+        """Take the elements where the mask is True; without a mask all N of every set `[B, N, ...]`.
+
+        What stands in the padding is dropped, not multiplied by zero: NaN there changes nothing, and its
+        gradient is exactly zero. On a GPU the mask makes the host wait once, as any such selection does.
+        """
+        if mask_BN is None:
+            return cls._equal(x_BN)
+        if mask_BN.dtype != torch.bool or mask_BN.shape != x_BN.shape[:2]:
+            raise DataError(
+                f"the mask is {mask_BN.dtype} {list(mask_BN.shape)}; "
+                f"give torch.bool {list(x_BN.shape[:2])}, True for a real element"
+            )
+        return cls(x_BN[mask_BN], mask_BN.sum(1))
+
+    @classmethod
+    def _equal(cls, x_BN: Tensor) -> Sets:
+        B, N = x_BN.shape[:2]
+        lengths = torch.full((B,), N, device=x_BN.device)
+        return cls(x_BN.flatten(0, 1), lengths, Layout(lengths, B * N, equal=N))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def batch_size(self) -> int:
+        """B, as a plain number or a traced one: `len()` would fix it when a network is exported."""
+        return self.lengths.shape[0]
+
+    @property
+    def set_index(self) -> Tensor:
+        """Which set each element belongs to `[T]`."""
+        return self.layout.set_index
+
+    @property
+    def position(self) -> Tensor:
+        """Which place each element has in its set, from 0 `[T]`."""
+        return self.layout.position
+
+    @property
+    def offsets(self) -> Tensor:
+        """Where each set begins `[B]`."""
+        return self.layout.offsets
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The lengths as integers; on a GPU the host waits for them once, unless they came from the CPU."""
+        return self.layout.sizes
+
+    def with_values(self, values: Tensor) -> Sets:
+        """Return sets of the same lengths with other values `[T, ...]`."""
+        return Sets(values, self.lengths, self.layout)
+
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """Return `[B, N, ...]` with zeros after the last element, and the mask `[B, N]` of real elements."""
+        return self.pad(), self.layout.mask
+
+    def pad(self) -> Tensor:
+        """Return `[B, N, ...]` with zeros after the last element."""
+        shape = (self.batch_size, self.layout.largest)
+        if self.layout.equal is not None:
+            return self.values.unflatten(0, shape)
+        flat = self.values.new_zeros(shape[0] * shape[1], *self.values.shape[1:])
+        return flat.index_copy(0, self.layout.padded_index, self.values).unflatten(0, shape)
+
+    def from_pad(self, x_BN: Tensor) -> Tensor:
+        """Undo `pad`: the real elements `[T, ...]` of `[B, N, ...]`."""
+        flat = x_BN.flatten(0, 1)
+        return flat if self.layout.equal is not None else flat.index_select(0, self.layout.padded_index)
+
+    def spread(self, x_B: Tensor) -> Tensor:
+        """Give every element what belongs to its set: `[B, ...]` to `[T, ...]`."""
+        if self.layout.equal is not None:
+            return x_B.unsqueeze(1).expand(-1, self.layout.equal, *x_B.shape[1:]).flatten(0, 1)
+        return x_B.index_select(0, self.set_index)
+
+    def split(self) -> tuple[Tensor, ...]:
+        """Return one tensor per set."""
+        return self.values.split(self.sizes)
+
+    def to(self, target: torch.device | str | torch.dtype, non_blocking: bool = False) -> Sets:
+        """Move everything to a device, or the values to a dtype."""
+        values = self.values.to(target, non_blocking=non_blocking)
+        layout = self.layout.to(values.device, non_blocking)
+        return Sets(values, layout.lengths, layout)
+
+    def pin_memory(self) -> Sets:
+        """Pin the values, so that a loader's copy to a GPU does not wait."""
+        return self.with_values(self.values.pin_memory())

@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM end a run as an exception, so that its folder and its trackers are closed."""
+
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from patchsets.errors import Interrupted
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """Within it the first signal raises Interrupted; a further one must not break the closing of the run."""
+
+    def __enter__(self) -> "StopSignals":
+        self._owner = os.getpid()
+        self._earlier: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in STOPPING}
+        self._is_heard = True
+        for number in STOPPING:
+            signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+
+    def hear(self, is_heard: bool) -> None:
+        """Let the next signal raise, or let none."""
+        self._is_heard = is_heard
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:  # a forked data worker: Ctrl-C reaches it too, but its parent ends it
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
+        # not by SIG_IGN: when Lightning ends it puts back the handlers that it found
+        if self._is_heard:
+            self._is_heard = False
+            signal.signal(signal.SIGCHLD, _ignore)  # torch would report workers that were stopped too
+            raise Interrupted(number)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Take a signal without acting: with SIG_DFL Python reports one that is pending already as an error."""

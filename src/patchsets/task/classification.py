@@ -1,0 +1,47 @@
+"""Classify a set: cross-entropy, accuracy, and the area under the ROC curve where there are two classes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from patchsets.data.batch import Batch
+from patchsets.errors import ConfigError
+from patchsets.task.examination import Judged
+from patchsets.task.task import Task
+
+
+class Classification(Task):
+    """Learns the class of a set from the logits `[B, classes]` of its network."""
+
+    def num_outputs(self) -> int:
+        if len(self.data.classes) < 2:
+            raise ConfigError("task: these data have no classes to tell apart; try task=regression")
+        return len(self.data.classes)
+
+    def training_values(self, batch: Batch) -> dict[str, Tensor]:
+        logits_BC = self.network(batch.sets)
+        accuracy = (logits_BC.argmax(dim=1) == batch.label).float().mean()
+        return {"loss": F.cross_entropy(logits_BC, batch.label), "accuracy": accuracy}
+
+    def judge(self, logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:
+        metrics = {
+            "loss": F.cross_entropy(logits_NC, label_N).item(),
+            "accuracy": (logits_NC.argmax(dim=1) == label_N).float().mean().item(),
+        }
+        if logits_NC.shape[1] == 2:
+            metrics["auroc"] = auroc(logits_NC[:, 1] - logits_NC[:, 0], label_N)
+        return metrics
+
+    def reference(self, tested: Judged) -> dict[str, float]:
+        if not hasattr(self.data, "log_likelihood_ratio"):
+            return {}
+        ratio_N = torch.from_numpy(self.data.log_likelihood_ratio("test"))[tested.index]
+        return {"best_possible_auroc": auroc(ratio_N, tested.label)}
+
+
+def auroc(score_N: Tensor, label_N: Tensor) -> float:
+    """Return the area under the ROC curve of scores of any range."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    squashed_N = 0.5 + 0.5 * score_N / (1 + score_N.abs())  # torchmetrics' own sigmoid would tie large scores
+    return binary_auroc(squashed_N, label_N).item()

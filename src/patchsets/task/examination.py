@@ -1,0 +1,113 @@
+"""What a trained network makes of test examples: which elements matter, how few patches are enough.
+
+Shapes: N examples of the test split, n elements of one set, D features.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+
+from patchsets.task.element_weights import element_weights
+
+if TYPE_CHECKING:
+    from patchsets.data.batch import Batch
+    from patchsets.task.task import Task
+
+PATCH_COUNTS = (1, 2, 4, 9, 16, 36, 64, 144, 256, 576, 1024)
+NOTICEABLY_FEWER = 1.4  # times fewer patches than all of them, to be worth a point
+ENOUGH_EXAMPLES = 2000  # to know an accuracy to about 2 %
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The test split as it was answered: outputs `[N, classes]`, labels `[N]`, rows in the split `[N]`."""
+
+    output: Tensor
+    label: Tensor
+    index: Tensor
+
+
+class Examined(NamedTuple):
+    """Arrays of one set: values `[n, D]`, weights `[n]` (1 is an equal share); the others as in its batch."""
+
+    values: Any
+    weight: Any
+    positions: Any
+    element_label: Any
+
+
+def confident_mistakes(judged: Judged) -> list[int]:
+    """Return which of the N are wrong, the surest first."""
+    probability, predicted = judged.output.softmax(dim=1).max(dim=1)
+    order = probability.argsort(descending=True, stable=True)
+    return order[(predicted != judged.label)[order]].tolist()
+
+
+def typical_examples(judged: Judged, number: int) -> list[int]:
+    """Return which of the N to show: right answers, each class in turn, then a quarter or more mistakes."""
+    turn: dict[int, int] = defaultdict(int)
+    right = []
+    for n in (judged.output.argmax(dim=1) == judged.label).nonzero().squeeze(1).tolist():
+        label = int(judged.label[n])
+        right.append((turn[label], label, n))
+        turn[label] += 1
+    mistakes = confident_mistakes(judged)[: max(number // 4, number - len(right))]
+    return [n for *_, n in sorted(right)[: number - len(mistakes)]] + mistakes
+
+
+def raw_batches(task: Task, every: int = 1) -> Iterator[Any]:
+    """Give each, or every so many-th, batch of the test split as it is loaded, on the task's device."""
+    for number, raw in enumerate(task.data.test_dataloader()):
+        if number % every == 0:
+            yield task.transfer_batch_to_device(raw, task.device, 0)
+
+
+def examine(task: Task, rows: Sequence[int]) -> tuple[list[Examined], str]:
+    """Weigh the elements of some rows of the test split; return these in order, and what the weights are."""
+    found: dict[int, Examined] = {}
+    method = ""
+    for raw in raw_batches(task):
+        batch = task.data.make_batch(raw, training=False)
+        wanted = [(b, row) for b, row in enumerate(batch.index.tolist()) if row in rows]
+        if wanted:
+            weight_T, method = element_weights(task.network, batch.sets)
+            share_T = weight_T * batch.sets.spread(batch.sets.lengths.to(weight_T))
+            found |= {row: _one_set(batch, b, share_T) for b, row in wanted}
+        if len(found) == len(rows):
+            break
+    return [found[row] for row in rows], method
+
+
+def _one_set(batch: Batch, b: int, share_T: Tensor) -> Examined:
+    start = sum(batch.sets.sizes[:b])
+    these = slice(start, start + batch.sets.sizes[b])
+    parts: Any = (batch.sets.values, share_T, batch.positions, batch.element_label)
+    return Examined(*(None if part is None else part[these].cpu().numpy() for part in parts))
+
+
+def data_have_patches(task: Task) -> bool:
+    """Tell whether the sets are patches of images, of which any number can be shown."""
+    return "patches" in inspect.signature(task.data.make_batch).parameters
+
+
+def correct_by_patches(task: Task, judged: Judged) -> dict[int, tuple[int, int]]:
+    """Count right answers by number of random patches shown: how many, of how many; the last has all."""
+    every = math.ceil(len(judged.label) / ENOUGH_EXAMPLES)
+    right: Counter[int] = Counter()
+    shown: Counter[int] = Counter()
+    largest = 0
+    for raw in raw_batches(task, every):
+        largest = max(largest, task.data.make_batch(raw, training=False).sets.layout.largest)
+        for k in (k for k in PATCH_COUNTS if k * NOTICEABLY_FEWER <= largest):
+            batch = task.data.make_batch(raw, training=False, patches=k)  # type: ignore[call-arg]  # data_have_patches
+            right[k] += int((task.network(batch.sets).argmax(dim=1) == batch.label).sum())
+            shown[k] += len(batch.label)
+    all_right = int((judged.output.argmax(dim=1) == judged.label).sum())
+    return {k: (right[k], shown[k]) for k in sorted(shown)} | {largest: (all_right, len(judged.label))}

@@ -1,0 +1,170 @@
+"""What a tested task leaves to look at: predictions.csv and figures/*.png in its run folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from patchsets.task.examination import (
+    Judged,
+    confident_mistakes,
+    correct_by_patches,
+    data_have_patches,
+    examine,
+    typical_examples,
+)
+from patchsets.tracking.metrics_file import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from patchsets.figures import Example
+    from patchsets.task.task import Task
+
+SHOWN_EXAMPLES = 8
+SHOWN_MISTAKES = 16
+
+
+def write_report(task: Task, folder: Path) -> None:
+    """Write the predictions and figures of a task into its run folder; nothing where it was not tested."""
+    judged = task.tested
+    if judged is None:
+        return
+    file_name = getattr(task.data, "file_name", None)
+    files = None if file_name is None else [file_name("test", row) for row in judged.index.tolist()]
+    write_predictions(folder / "predictions.csv", judged, task.data.classes, files)
+    (folder / "figures").mkdir(exist_ok=True)
+    with _undisturbed(task):
+        for name, figure in _figures(task, judged, folder):
+            with _appearing_whole(folder / "figures" / f"{name}.png") as path:
+                figure.savefig(path, format="png")
+
+
+def write_predictions(
+    path: Path, judged: Judged, classes: Sequence[str], files: Sequence[str] | None = None
+) -> None:
+    """Write one line per test example; without classes the answer is a number, without probabilities."""
+    header = ["index", "label", "predicted", *(f"probability of {name}" for name in classes)]
+    rows: Sequence[Sequence[Any]] = [[index] for index in judged.index.tolist()]
+    if files is not None:
+        header.insert(1, "file")
+        rows = list(zip(judged.index.tolist(), files, strict=True))
+    label = judged.label.tolist()
+    if classes:
+        predicted = [classes[c] for c in judged.output.argmax(dim=1).tolist()]
+        label = [classes[c] for c in label]
+        probability = [[f"{p:.6g}" for p in row] for row in judged.output.softmax(dim=1).tolist()]
+    else:
+        predicted, probability = judged.output.squeeze(1).tolist(), [[]] * len(label)
+    with _appearing_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(
+            [*row, y, p, *ps] for row, y, p, ps in zip(rows, label, predicted, probability, strict=True)
+        )
+
+
+@contextmanager
+def _appearing_whole(path: Path) -> Iterator[Path]:
+    """Give a hidden name to write to: trackers, which watch the folder, see the file once it is whole."""
+    temporary = path.with_name(f".{path.name}.new")
+    yield temporary
+    temporary.replace(path)
+
+
+@contextmanager
+def _undisturbed(task: Task) -> Iterator[None]:
+    """Let the network work where it was trained; give mode, device and random numbers back as they were."""
+    was_training, came_from = task.training, task.device
+    device = task.trainer.strategy.root_device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(task.seed)
+        task.to(device).eval()
+        yield
+        task.to(came_from).train(was_training)
+
+
+def _figures(task: Task, judged: Judged, folder: Path) -> Iterator[tuple[str, Figure]]:
+    """Give the figures that the data have something for, by name."""
+    from patchsets import figures
+
+    classes = task.data.classes
+    rows = read_metrics(folder)
+    if any(row.name.startswith("val/") for row in rows):
+        yield "learning_curves", figures.learning_curves(rows, task.monitor, task.monitor_mode)
+    if not classes:
+        return
+    yield "confusion_matrix", figures.confusion_matrix(count_confusions(judged, len(classes)), classes)
+    if len(classes) == 2:
+        yield "roc", _roc(task, judged)
+    if task.data.image("test", int(judged.index[0])) is not None:
+        mistakes = _examples(task, judged, confident_mistakes(judged)[:SHOWN_MISTAKES])
+        yield "confident_mistakes", figures.confident_mistakes(mistakes, classes, len(judged.label))
+    if data_have_patches(task):
+        chance = judged.label.bincount().max().item() / len(judged.label)
+        yield "accuracy_by_patches", figures.accuracy_by_patches(correct_by_patches(task, judged), chance)
+        yield "attention", _patch_attention(task, judged)
+    elif hasattr(task.data, "element_shape"):
+        yield "attention", _bag_attention(task, judged)
+
+
+def count_confusions(judged: Judged, num_classes: int) -> np.ndarray:
+    """Count test examples by true and predicted class `[C, C]`."""
+    pair_N = judged.label * num_classes + judged.output.argmax(dim=1)
+    return pair_N.bincount(minlength=num_classes**2).reshape(num_classes, num_classes).numpy()
+
+
+def _examples(task: Task, judged: Judged, chosen: Sequence[int]) -> list[Example]:
+    from patchsets.figures import Example
+
+    probability, predicted = judged.output[chosen].softmax(dim=1).max(dim=1)
+    images = [task.data.image("test", row) for row in judged.index[chosen].tolist()]
+    answers = zip(
+        images, judged.label[chosen].tolist(), predicted.tolist(), probability.tolist(), strict=True
+    )
+    return [Example(image, *answer) for image, *answer in answers if image is not None]
+
+
+def _patch_attention(task: Task, judged: Judged) -> Figure:
+    from patchsets import figures
+
+    chosen = typical_examples(judged, SHOWN_EXAMPLES)
+    sets, method = examine(task, judged.index[chosen].tolist())
+    examples = _examples(task, judged, chosen)
+    patch_size: int = task.data.patch_size  # type: ignore[attr-defined]  # of data with patches
+    weights = [
+        figures.pixel_weights(example.image.shape[:2], one.weight, one.positions, patch_size)
+        for example, one in zip(examples, sets, strict=True)
+    ]
+    return figures.attention(examples, weights, task.data.classes, method)
+
+
+def _bag_attention(task: Task, judged: Judged) -> Figure:
+    """Draw bags whose elements are images themselves, flattened; `element_shape` is that of each."""
+    from patchsets import figures
+
+    chosen = typical_examples(judged, SHOWN_EXAMPLES)
+    sets, method = examine(task, judged.index[chosen].tolist())
+    shape: tuple[int, int] = task.data.element_shape  # type: ignore[attr-defined]
+    answers = zip(judged.label[chosen].tolist(), judged.output[chosen].argmax(dim=1).tolist(), strict=True)
+    bags = [
+        figures.Bag(one.values.reshape(-1, *shape), one.weight, one.element_label, *answer)
+        for one, answer in zip(sets, answers, strict=True)
+    ]
+    return figures.bag_attention(bags, task.data.classes, method)
+
+
+def _roc(task: Task, judged: Judged) -> Figure:
+    """Draw the network's ROC curve, and beside it the best there can be where the data know it."""
+    from patchsets import figures
+
+    scores = {"network": (judged.output[:, 1] - judged.output[:, 0]).numpy()}
+    if hasattr(task.data, "log_likelihood_ratio"):
+        scores["best possible"] = task.data.log_likelihood_ratio("test")[judged.index.numpy()]
+    return figures.roc(scores, judged.label.numpy() == 1)

@@ -1,0 +1,48 @@
+"""trackers.json of a run folder: how much of the run each tracker has taken."""
+
+import json
+import threading
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Taken:
+    """What one tracker has: its id of the run, bytes of metrics.csv, and the figures by time and size."""
+
+    id: str = ""
+    offset: int = 0
+    figures: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Acknowledged:
+    """trackers.json, replaced whenever a tracker has taken more; its key belongs to this run folder alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "trackers.json"
+        self._lock = threading.Lock()
+        self.key: str = uuid.uuid4().hex
+        self._taken: dict[str, Taken] = {}
+        with suppress(OSError, ValueError, TypeError, KeyError):  # absent, or damaged: all is sent anew
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            self.key = content["key"]
+            self._taken = {name: Taken(**taken) for name, taken in content["trackers"].items()}
+        self._write()
+
+    def by(self, tracker: str) -> Taken:
+        """Return what a tracker has taken so far."""
+        return self._taken.get(tracker, Taken())
+
+    def save(self, tracker: str, taken: Taken) -> None:
+        """Write what a tracker has taken; a reader sees the old file or the new one."""
+        with self._lock:
+            self._taken[tracker] = taken
+            self._write()
+
+    def _write(self) -> None:
+        content = {"key": self.key, "trackers": {name: asdict(taken) for name, taken in self._taken.items()}}
+        temporary = self._path.with_name(".trackers.json.new")
+        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        temporary.replace(self._path)

@@ -1,0 +1,102 @@
+"""metrics.csv of a run folder: one line per value, appended in one write, readable while it grows."""
+
+import csv
+import os
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+FILE_NAME = "metrics.csv"
+HEADER = "time,axis,epoch,step,name,value\n"
+BLOCK_BYTES = 1 << 20  # what a reader takes at a time: about 20,000 values
+
+
+class Row(NamedTuple):
+    """One value: Unix time in seconds, the axis it is drawn against, and where on both axes it belongs."""
+
+    time: float
+    axis: str
+    epoch: int
+    step: int
+    name: str
+    value: float
+
+    @property
+    def x(self) -> int:
+        """The position on the row's own axis."""
+        return self.step if self.axis == "step" else self.epoch
+
+
+def read_metrics(folder: Path, offset: int = 0) -> list[Row]:
+    """Read the values of a run folder from a byte offset on, in the order they were written."""
+    rows: list[Row] = []
+    while True:
+        block, end = read_rows(folder / FILE_NAME, offset)
+        if end == offset:
+            return rows
+        rows += block
+        offset = end
+
+
+def read_rows(path: Path, offset: int) -> tuple[list[Row], int]:
+    """Read the whole lines of one block from a byte offset on; return them and the offset after them.
+
+    There are none where there is no file yet.
+    """
+    if not path.is_file():
+        return [], offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        block = file.read(BLOCK_BYTES)
+    whole = block[: block.rfind(b"\n") + 1]
+    lines = whole.decode(errors="replace").split("\n")
+    return [row for line in lines if (row := _row(line))], offset + len(whole)
+
+
+def _row(line: str) -> Row | None:
+    try:
+        fields = next(csv.reader([line])) if '"' in line else line.split(",")
+        when, axis, epoch, step, name, value = fields
+        return Row(float(when), axis, int(epoch), int(step), name, float(value))
+    except (ValueError, csv.Error):  # the header, or a line damaged by a crash of the machine
+        return None
+
+
+class MetricsFile:
+    """Appends values to metrics.csv; what a resumed run computes a second time is not written twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._quoted: dict[str, str] = {}
+        _cut_torn_line(self._descriptor)
+        self._present = {(row.axis, row.x, row.name) for row in read_metrics(folder)}
+        if os.fstat(self._descriptor).st_size == 0:
+            os.write(self._descriptor, HEADER.encode())
+
+    def append(self, axis: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """Write one line per value, all in one write, so that killing the process loses none of them."""
+        x = step if axis == "step" else epoch
+        start = f"{time.time():.3f},{axis},{epoch},{step},"
+        lines = [
+            f"{start}{self._quote(name)},{float(value)!r}\n"
+            for name, value in values.items()
+            if (axis, x, name) not in self._present
+        ]
+        if lines:
+            os.write(self._descriptor, "".join(lines).encode())
+
+    def _quote(self, name: str) -> str:
+        if name not in self._quoted:
+            plain = " ".join(name.splitlines()).replace('"', '""')
+            self._quoted[name] = f'"{plain}"' if "," in plain or '"' in plain else plain
+        return self._quoted[name]
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    tail_start = max(0, size - BLOCK_BYTES)
+    tail = os.pread(descriptor, BLOCK_BYTES, tail_start)
+    os.ftruncate(descriptor, tail_start + tail.rfind(b"\n") + 1)

@@ -1,0 +1,100 @@
+"""The part of an experiment that needs torch: build what a configuration names, train, test, tell."""
+
+import logging
+from pathlib import Path
+
+import pytorch_lightning as lightning
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import Callback
+
+from patchsets.build import build, build_later
+from patchsets.checkpointing import BestAndLast, StopsEarly
+from patchsets.checkpoints import last_checkpoint, load_weights
+from patchsets.preflight import GIVEN
+from patchsets.progress import TrainingBar
+from patchsets.run import Recording, find_folder
+from patchsets.task.task import Task
+from patchsets.tracking.run_logger import RunLogger
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig, recording: Recording) -> dict[str, float]:
+    """Run one configuration in its run folder and return the test metrics."""
+    folder = recording.folder
+    if config.debug:
+        apply_debug(config)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    task = build_task(config)
+    if config.init_from:
+        task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
+    trainer = build_trainer(config, task, folder)
+    return task.run(trainer, resume_from=last_checkpoint(folder) if recording.resumed else None)
+
+
+def apply_debug(config: DictConfig) -> None:
+    """Make the run one that a debugger can follow: one batch, one process, nothing kept, nothing tracked."""
+    with open_dict(config):
+        config.trainer.update(fast_dev_run=True, devices=1)
+        if "num_workers" in config.data:
+            config.data.num_workers = 0
+    log.info("debug: one batch of each split, one device, no workers, no logger, no checkpoint")
+
+
+def build_task(config: DictConfig) -> Task:
+    """Build the data, the network's maker and the task that holds both."""
+    trusted = list(config.trusted_targets)
+    return build(
+        config.task,
+        "task",
+        trusted,
+        data=build(config.data, "data", trusted),
+        network=build_later(config.model, "model", trusted, given=GIVEN["model"]),
+        settings=OmegaConf.to_container(config.hparams, resolve=True),
+        optimizers=OmegaConf.to_container(config.optimizers, resolve=True),
+        seed=config.seed,
+    )
+
+
+def build_trainer(config: DictConfig, task: Task, folder: Path) -> lightning.Trainer:
+    """Build Lightning's trainer with what every run has: run folder, checkpoints, one progress bar."""
+    node = config.trainer.copy()
+    with open_dict(node):
+        if node.get("precision") == "auto":
+            node.precision = "bf16-mixed" if _gpu_has_bf16(node.get("accelerator", "auto")) else "32-true"
+        callbacks = node.pop("callbacks", None) or []
+    trusted = list(config.trusted_targets)
+    own = [build(callback, "trainer.callbacks", trusted) for callback in callbacks]
+    return build(
+        node,
+        "trainer",
+        trusted,
+        callbacks=[
+            *own,
+            TrainingBar(),
+            *([] if config.debug else checkpointing(config, task, folder)),
+        ],
+        logger=False if config.debug else RunLogger(folder),
+        default_root_dir=folder,
+        enable_checkpointing=not config.debug,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _gpu_has_bf16(accelerator: str) -> bool:
+    return (
+        accelerator in ("auto", "gpu", "cuda")
+        and torch.cuda.is_available()
+        and torch.cuda.is_bf16_supported()
+    )
+
+
+def checkpointing(config: DictConfig, task: Task, folder: Path) -> list[Callback]:
+    """Keep the best weights by the task's validation metric, and the last epoch to resume from."""
+    checkpoint = BestAndLast(folder / "checkpoints", task.monitor, task.monitor_mode)
+    patience = config.hparams.early_stopping_patience
+    if patience is None:
+        return [checkpoint]
+    return [StopsEarly(task.monitor, mode=task.monitor_mode, patience=patience), checkpoint]

@@ -1,0 +1,42 @@
+"""Train one experiment, or with -m many: python src/train.py hparams.batch_size=32 (every word: --help)."""
+
+import os
+import sys
+
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then hands its errors on, to be put in one line below
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from patchsets import schema
+from patchsets.config_errors import explain, is_config_error
+from patchsets.errors import ConfigError, UserError
+
+schema.register()
+
+
+@hydra.main(version_base="1.3", config_path="../config", config_name="config")
+def main(config: DictConfig) -> dict[str, float]:
+    from patchsets.experiment import run
+
+    try:
+        return run(config)
+    except UserError as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # the sweep records it and goes on with the next trial
+        sys.exit(error.tell())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(error.tell())
+    except KeyboardInterrupt:  # before the run began; a run says itself how it ended
+        sys.exit(130)
+    except Exception as error:
+        if not is_config_error(error):
+            raise
+        sys.exit(ConfigError(explain(error)).tell())

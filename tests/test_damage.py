@@ -1,0 +1,63 @@
+"""What a crash or a person damaged in a run folder is told in one line, or done without."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from in_process import start
+
+from patchsets.data_record import record_data
+from patchsets.errors import ConfigError, DataError
+from patchsets.optimizers import make_optimizer
+from patchsets.run import load_config, new_folder, read_summary, status
+from patchsets.tracking.acknowledged import Acknowledged, Taken
+
+DAMAGED = [b"", b"{", b"[]", b"\xff\xfe\x00"]
+
+
+@pytest.mark.parametrize("content", [b"", b"a: [1\nb", b"- 1", b"\xff\xfe\x00"])
+def test_config_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.yaml.*damaged"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_summary_is_done_without(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "summary.json").write_bytes(content)
+    assert read_summary(tmp_path) == {}
+    assert status(tmp_path) == "unknown"
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, b'{"key": "k", "trackers": {"csv": {"size": 1}}}'])
+def test_what_trackers_have_is_sent_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "trackers.json").write_bytes(content)
+    assert Acknowledged(tmp_path).by("csv") == Taken()
+    assert json.loads((tmp_path / "trackers.json").read_text())["key"]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_record_of_the_data_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "data.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"data\.json.*damaged"):
+        record_data(tmp_path, {"train": 3})
+
+
+def test_outputs_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"outputs: .*Not a directory"):
+        new_folder(tmp_path / "file", "name")
+
+
+def test_value_that_an_optimizer_refuses_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"optimizers\.SGD: "):
+        make_optimizer([torch.zeros(1, requires_grad=True)], "SGD", 0.1, 0.0, {"SGD": {"momentum": "much"}})
+
+
+def test_init_from_a_run_without_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text("seed: 0\n")
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        start(f"outputs={tmp_path / 'outputs'}", f"init_from={tmp_path / 'old'}")
+    assert not (tmp_path / "outputs").exists()

@@ -1,0 +1,229 @@
+"""The report of a tested task: what it writes, that it is right, and that it disturbs nothing."""
+
+import csv
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as lightning
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from patchsets.data.bags import Bags
+from patchsets.data.digits import Digits
+from patchsets.data.folder import Folder
+from patchsets.data.max_regression import MaxRegression
+from patchsets.data.needle import Needle
+from patchsets.model.attention_pool import AttentionPool
+from patchsets.model.deep_sets import DeepSets
+from patchsets.set_module import Sets
+from patchsets.task.classification import Classification
+from patchsets.task.element_weights import element_weights
+from patchsets.task.examination import (
+    Judged,
+    confident_mistakes,
+    correct_by_patches,
+    examine,
+    raw_batches,
+    typical_examples,
+)
+from patchsets.task.regression import Regression
+from patchsets.task.report import count_confusions, write_report
+from patchsets.task.task import Task
+
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:.*LeafSpec.*:FutureWarning"),  # Lightning 2.6.6 on torch 2.13
+    pytest.mark.filterwarnings(r"ignore:.*does not have many workers.*"),
+]
+
+SETTINGS = {"optimizer": "Adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": None}
+ATTENTIVE = partial(AttentionPool, width=8, depth=1)
+MEAN = partial(DeepSets, width=8, depth=1, pool=["mean"])
+
+
+def after_test(data: Any, network: Any = MEAN, kind: type[Task] = Classification) -> Task:
+    """Return a task whose network is untrained, after a real test."""
+    task = kind(data=data, network=network, settings=SETTINGS, optimizers={}, seed=0)
+    trainer = lightning.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.test(task, verbose=False)
+    return task
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "figures").iterdir()}
+
+
+def test_digits_leave_predictions_and_four_figures(tmp_path: Path) -> None:
+    task = after_test(Digits(batch_size=100, seed=0), ATTENTIVE)
+    write_report(task, tmp_path)
+    # No learning curves: nothing was trained, there is no metrics.csv.
+    assert names(tmp_path) == {
+        "confusion_matrix.png",
+        "confident_mistakes.png",
+        "accuracy_by_patches.png",
+        "attention.png",
+    }
+
+
+def test_predictions_give_back_the_accuracy_that_was_tested(tmp_path: Path) -> None:
+    task = after_test(Digits(batch_size=100, seed=0))
+    write_report(task, tmp_path)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    right = sum(line["label"] == line["predicted"] for line in lines) / len(lines)
+    assert right == pytest.approx(float(task.trainer.callback_metrics["test/accuracy"]))
+    assert [int(line["index"]) for line in lines] == list(range(len(lines)))
+    for line in lines[:20]:
+        shares = {name: float(line[f"probability of {name}"]) for name in task.data.classes}
+        assert max(shares, key=shares.__getitem__) == line["predicted"]
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_predictions_on_files_name_each(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(12):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        pixels = random.integers(0, 256, (8, 8)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "ab"[number % 2] / f"日本語, {number}.png")
+    data = Folder(4, 0, root=str(tmp_path), patch_size=4, stride=4)
+    task = after_test(data)
+    assert task.tested is not None
+    task.tested = Judged(*(part.flip(0) for part in vars(task.tested).values()))  # in whatever order
+    write_report(task, tmp_path)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["index"] for line in lines] == ["1", "0"]
+    for line in lines:
+        with Image.open(tmp_path / line["file"]) as image:
+            assert np.array_equal(np.asarray(image), data.image("test", int(line["index"])))
+        assert line["file"].startswith(f"{line['label']}/")
+
+
+def test_bags_show_which_elements_decide(tmp_path: Path) -> None:
+    write_report(after_test(Bags(batch_size=50, seed=0), ATTENTIVE), tmp_path)
+    assert names(tmp_path) == {"confusion_matrix.png", "roc.png", "attention.png"}
+
+
+def test_vectors_without_images_get_what_makes_sense_for_them(tmp_path: Path) -> None:
+    write_report(after_test(Needle(batch_size=100, seed=0, test_sets=200)), tmp_path)
+    assert names(tmp_path) == {"confusion_matrix.png", "roc.png"}
+
+
+def test_regression_lists_numbers_and_has_no_classes(tmp_path: Path) -> None:
+    write_report(after_test(MaxRegression(batch_size=100, seed=0, test_sets=200), kind=Regression), tmp_path)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        assert next(csv.reader(file)) == ["index", "label", "predicted"]
+    assert names(tmp_path) == set()
+
+
+def test_a_task_that_was_not_tested_leaves_nothing(tmp_path: Path) -> None:
+    data = Digits(batch_size=100, seed=0)
+    write_report(Classification(data=data, network=MEAN, settings=SETTINGS, optimizers={}, seed=0), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_random_numbers_mode_and_weights_are_as_before(tmp_path: Path) -> None:
+    task = after_test(Digits(batch_size=100, seed=0))
+    task.train()
+    weights = {name: value.clone() for name, value in task.state_dict().items()}
+    torch.manual_seed(7)
+    write_report(task, tmp_path)
+    after = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(after, torch.rand(3))
+    assert task.training
+    assert all(torch.equal(value, weights[name]) for name, value in task.state_dict().items())
+    assert all(parameter.grad is None for parameter in task.parameters())
+
+
+def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
+    task = after_test(Digits(batch_size=100, seed=0))
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_report(task, tmp_path / name)
+        contents.append({p.name: p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()})
+    assert contents[0] == contents[1]
+
+
+class Brightest(nn.Module):
+    """Answers by the element whose first feature is largest; nothing else matters to it."""
+
+    def forward(self, sets: Sets) -> Tensor:
+        largest = torch.stack([one[:, 0].max() for one in sets.split()])
+        return torch.stack([largest, -largest], dim=1)
+
+
+def test_gradients_find_the_element_that_decides() -> None:
+    values = torch.tensor([[1.0, 5], [9, 5], [2, 5], [3, 5], [0.5, 5]])
+    weight, method = element_weights(Brightest(), Sets(values, torch.tensor([3, 2])))
+    torch.testing.assert_close(weight, torch.tensor([0.0, 1, 0, 1, 0]))
+    assert method.startswith("gradient")
+
+
+def test_elements_without_any_gradient_share_alike() -> None:
+    class Constant(nn.Module):
+        def forward(self, sets: Sets) -> Tensor:
+            return torch.zeros(len(sets), 2) + 0 * sets.values.sum()
+
+    weight, _ = element_weights(Constant(), Sets(torch.rand(5, 3), torch.tensor([4, 1])))
+    torch.testing.assert_close(weight, torch.tensor([0.25] * 4 + [1.0]))
+
+
+def test_weights_belong_to_the_rows_they_were_asked_for() -> None:
+    task = after_test(Digits(batch_size=50, seed=0), ATTENTIVE)
+    rows = [200, 3, 120]
+    sets, method = examine(task, rows)
+    assert method.startswith("attention")
+    for row, one in zip(rows, sets, strict=True):
+        image = task.data.image("test", row)
+        assert image is not None
+        y, x = one.positions[7]
+        np.testing.assert_allclose(one.values[7, :9], image[y : y + 3, x : x + 3].ravel() / 255, atol=1e-6)
+        assert one.weight.mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_accuracy_by_patches_ends_with_all_of_them() -> None:
+    task = after_test(Digits(batch_size=100, seed=0))
+    with torch.no_grad():
+        correct = correct_by_patches(task, task.tested)
+    assert list(correct) == [1, 2, 4, 9, 16, 36]
+    assert len({shown for _, shown in correct.values()}) == 1
+    right, shown = correct[36]
+    assert right / shown == pytest.approx(float(task.trainer.callback_metrics["test/accuracy"]))
+
+
+def judged(label: list[int], predicted: list[int], margin: list[float]) -> Judged:
+    output = nn.functional.one_hot(torch.tensor(predicted), 3) * torch.tensor(margin)[:, None]
+    return Judged(output, torch.tensor(label), torch.arange(len(label)) + 100)
+
+
+def test_choice_of_examples() -> None:
+    some = judged([0, 0, 0, 1, 2, 1, 2, 0], [0, 0, 0, 1, 2, 2, 0, 2], [1, 1, 1, 1, 1, 2, 3, 1.5])
+    assert confident_mistakes(some) == [6, 5, 7]
+    # Right answers are 0, 1, 2 (class 0), 3 (class 1), 4 (class 2): one of each class, then again.
+    assert typical_examples(some, 8) == [0, 3, 4, 1, 2, 6, 5, 7]
+    assert typical_examples(some, 4) == [0, 3, 4, 6]
+
+
+def test_mistakes_are_shown_where_hardly_anything_is_right() -> None:
+    bad = judged([0, 0, 0, 0, 1], [1, 2, 1, 0, 2], [1.0, 2, 3, 4, 5])
+    assert typical_examples(bad, 4) == [3, 4, 2, 1]
+
+
+def test_confusions_are_counted() -> None:
+    assert count_confusions(judged([0, 0, 2, 2], [0, 1, 2, 2], [1.0] * 4), 3).tolist() == [
+        [1, 1, 0],
+        [0, 0, 0],
+        [0, 0, 2],
+    ]
+
+
+def test_every_so_manieth_batch() -> None:
+    task = after_test(Digits(batch_size=50, seed=0))
+    assert sum(1 for _ in raw_batches(task, 3)) == -(-sum(1 for _ in raw_batches(task)) // 3)

@@ -1,0 +1,121 @@
+"""The run folder is complete when a run ends, in whichever way, and holds no secret."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from whole_command import QUICK, ROOT, Train
+
+from patchsets.run import Recording, new_folder, status
+
+EXPECTED = {
+    "config.yaml",
+    "overrides.yaml",
+    "environment.json",
+    "uncommitted.diff",
+    "data.json",
+    "train.log",
+    "metrics.csv",
+    "summary.json",
+    "checkpoints",
+    "figures",
+    "tensorboard",
+}
+
+
+def the_run(outputs: Path, experiment: str = "patch_sets") -> Path:
+    return (outputs / experiment / "latest").resolve()
+
+
+def test_finished_run_is_complete(train: Train, outputs: Path, tmp_path: Path) -> None:
+    done = train(*QUICK, "experiment_name='日本 1'", "tags.author=me", cwd=tmp_path)
+    folder = the_run(outputs, "日本 1")
+    assert {path.name for path in folder.iterdir()} >= EXPECTED
+    assert not [path.name for path in folder.rglob(".*.new")]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == status(folder) == "finished"
+    assert f"{summary['metrics']['test/accuracy']:.4f}" in done.stdout
+    environment = json.loads((folder / "environment.json").read_text())
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    assert environment["commit"] == (commit or None)
+    assert "tags.author=me" in environment["command"]
+    assert environment["packages"]["torch"].startswith("2.")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["tags"] == {"author": "me"}
+    assert yaml.safe_load((folder / "overrides.yaml").read_text())[-1] == "tags.author=me"
+
+
+def test_both_steps_and_epochs_are_logged_on_their_axes(train: Train, outputs: Path) -> None:
+    from patchsets.tracking.metrics_file import read_metrics
+
+    train(*QUICK)
+    rows = read_metrics(the_run(outputs))
+    steps = {row.step for row in rows if row.name == "train/loss"}
+    assert {row.axis for row in rows if row.name == "train/loss"} == {"step"}
+    assert len(steps) > 2
+    for name in ("train/loss_epoch", "val/loss", "val/accuracy"):
+        assert [row.epoch for row in rows if row.name == name] == [0, 1]
+        assert {row.axis for row in rows if row.name == name} == {"epoch"}
+    assert [row.axis for row in rows if row.name == "learning_rate"]
+
+
+def test_failed_run_says_so(train: Train, outputs: Path) -> None:
+    done = train(*QUICK, "hparams.learning_rate=1e30", "hparams.gradient_clip=null", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    for part in ("error: the loss became", "step", "batch", "checkpoint"):
+        assert part in line
+    summary = json.loads((the_run(outputs) / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert summary["error"] in line
+    assert summary["error"] in (the_run(outputs) / "train.log").read_text()
+
+
+def test_unexpected_failure_is_logged_with_its_traceback(train: Train, outputs: Path) -> None:
+    done = train(*QUICK, "+trainer.callbacks=[{_target_: torch.nn.Identity}]", check=False)
+    assert done.returncode == 1
+    assert "Traceback" in (the_run(outputs) / "train.log").read_text()
+    assert status(the_run(outputs)) == "failed"
+
+
+def test_two_runs_of_one_second_differ(tmp_path: Path) -> None:
+    folders = {new_folder(tmp_path, "same") for _ in range(20)}
+    assert len(folders) == 20
+    assert (tmp_path / "same" / "latest").resolve() in folders
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12, where threads live
+def test_a_data_worker_does_not_hold_the_folder(tmp_path: Path) -> None:
+    holds, lets_go = os.pipe()
+    run = os.fork()
+    if run == 0:  # a run with one worker, which outlives it
+        recording = Recording(tmp_path, resumed=False)
+        if os.fork() == 0:
+            os.close(lets_go)
+            assert recording.folder.is_dir()
+            os.read(holds, 1)
+        os._exit(0)
+    os.waitpid(run, 0)
+    try:
+        assert status(tmp_path) == "dead"
+    finally:
+        os.close(lets_go)
+        os.close(holds)
+
+
+@pytest.mark.parametrize("loggers", ["[tensorboard,csv,mlflow,neptune]"])
+def test_planted_tokens_reach_nothing(train: Train, outputs: Path, tmp_path: Path, loggers: str) -> None:
+    planted = {"NEPTUNE_API_TOKEN": "planted-neptune-7261", "MY_SECRET_KEY": "planted-secret-9182"}
+    done = train(*QUICK, f"loggers={loggers}", "tags.note=planted-secret-9182", **planted)
+    assert "planted-secret-9182" not in done.stdout + done.stderr
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            for value in planted.values():
+                assert value.encode() not in content, path

@@ -1,0 +1,63 @@
+"""Ctrl-C reaches every process of a terminal, and may come twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from whole_command import QUICK, ROOT
+
+from patchsets.errors import Interrupted
+from patchsets.stopping import StopSignals
+
+
+def test_the_first_signal_raises_and_the_next_once_it_is_heard_again() -> None:
+    with StopSignals() as signals:
+        with pytest.raises(Interrupted) as stop:
+            signal.raise_signal(signal.SIGINT)
+        assert stop.value.exit_code == 130
+        signal.raise_signal(signal.SIGINT)
+        signals.hear(True)
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_data_worker_that_ends_with_the_signal_is_not_reported() -> None:
+    earlier = signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's data loader sets its own
+    pending = {signal.SIGTERM, signal.SIGCHLD}
+    try:
+        with StopSignals(), pytest.raises(Interrupted):
+            signal.pthread_sigmask(signal.SIG_BLOCK, pending)
+            for number in pending:
+                signal.raise_signal(number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, pending)
+    finally:
+        signal.signal(signal.SIGCHLD, earlier)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_data_workers_too_is_an_interruption(tmp_path: Path, stop: signal.Signals) -> None:
+    words = [*QUICK, "hparams.max_epochs=500", "+data.num_workers=2", "loggers=csv", f"outputs={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "src/train.py"), *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, stop)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + stop
+    assert "Traceback" not in errors
+    summary = tmp_path / "patch_sets" / "latest" / "summary.json"
+    assert json.loads(summary.read_text())["status"] == "interrupted"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

@@ -1,0 +1,245 @@
+"""MLflow: the local store, processes that start at once, and a real server that dies and comes back."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pretend_run import train, write_png
+
+from patchsets.errors import ConfigError
+from patchsets.tracking import mirror as mirror_module
+from patchsets.tracking.acknowledged import Acknowledged
+from patchsets.tracking.mirror import Mirror
+from patchsets.tracking.mlflow import LONGEST_PARAM, MlflowTracker, tracking_uri
+from patchsets.tracking.tracker import RunDescription
+from patchsets.workspace import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies warn as they like
+
+
+def mirror(run: RunDescription, status: str = "finished", wait: float = 10.0) -> None:
+    feed = Mirror(run.folder, {"mlflow": MlflowTracker()}, run)
+    feed.start()
+    feed.close(status, wait)
+
+
+def runs(uri: str):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("first")
+    return client, client.search_runs([experiment.experiment_id])
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that three processes create at once: each would break it for the others without the lock."""
+    store = tmp_path_factory.mktemp("mlruns")
+    code = "import sys; from patchsets.tracking.mlflow import connect; connect(sys.argv[1])"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code, f"sqlite:///{store}/mlflow.db"]
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
+    said = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert said == ["", "", ""]
+    return store
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A local store with no run in it."""
+    store = tmp_path / "mlruns"
+    store.mkdir()
+    (store / "mlflow.db").write_bytes((empty_store / "mlflow.db").read_bytes())
+    uri = f"sqlite:///{store}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+def test_a_run_is_kept_with_everything(folder: Path, description: RunDescription, uri: str) -> None:
+    train(folder)
+    write_png(folder / "figures" / "curves.png")
+    for name in ("best.ckpt", "last.ckpt"):
+        (folder / "checkpoints" / name).write_bytes(b"\xff\x00")
+    (folder / "tensorboard").mkdir()
+    (folder / "tensorboard" / "events").write_text("another tracker's")
+    description.hparams["long"] = "x" * 2 * LONGEST_PARAM
+    mirror(description)
+    client, (run,) = runs(uri)
+    assert (run.info.run_name, run.info.status, run.info.start_time) == (
+        folder.name,
+        "FINISHED",
+        1_800_000_000_000,
+    )
+    assert run.data.tags["author"] == "me"
+    assert run.data.params["batch_size"] == "64" and run.data.params["schedule"] == "None"
+    assert len(run.data.params["long"]) == LONGEST_PARAM and "config.yaml" in run.data.params["long"]
+    losses = client.get_metric_history(run.info.run_id, "train/loss")
+    assert {m.step: m.value for m in losses} == {step: 1 / (step + 1) for step in range(20)}
+    accuracies = client.get_metric_history(run.info.run_id, "val/accuracy")
+    assert [(m.step, m.value) for m in accuracies] == [(0, 0.09), (1, 0.19)]
+    artifacts = Path(run.info.artifact_uri)
+    assert artifacts.is_relative_to(folder.parent / "mlruns" / "artifacts")
+    kept = {path.relative_to(artifacts).as_posix() for path in artifacts.rglob("*") if path.is_file()}
+    assert kept == {"config.yaml", "metrics.csv", "figures/curves.png", "checkpoints/best.ckpt"}
+
+
+def test_a_resumed_run_is_the_same_run(folder: Path, description: RunDescription, uri: str) -> None:
+    train(folder, last=13)
+    mirror(description, "interrupted")
+    assert runs(uri)[1][0].info.status == "KILLED"
+    train(folder, first=10)
+    description.hparams["batch_size"] = 128  # MLflow itself would refuse to change it
+    mirror(description)
+    client, (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 20
+
+
+def test_values_sent_twice_are_kept_once(folder: Path, description: RunDescription, uri: str) -> None:
+    train(folder)
+    mirror(description)
+    acknowledged = folder / "trackers.json"
+    text = acknowledged.read_text()
+    size = (folder / "metrics.csv").stat().st_size
+    assert f'"offset": {size}' in text
+    acknowledged.write_text(text.replace(f'"offset": {size}', '"offset": 0'))  # the answer was lost
+    mirror(description)
+    client, (run,) = runs(uri)
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 20
+
+
+def test_odd_names_and_values_that_are_no_number_are_kept(
+    folder: Path, description: RunDescription, uri: str
+) -> None:
+    from patchsets.tracking.run_logger import RunLogger
+
+    RunLogger(folder).log_steps({"accuracy@1 (%)": float("nan"), "精度": float("inf")}, epoch=0, step=0)
+    mirror(description)
+    _, (run,) = runs(uri)
+    assert set(run.data.metrics) == {"accuracy_1 ___", "精度"}
+
+
+def test_an_experiment_deleted_in_the_browser_comes_back(
+    folder: Path, description: RunDescription, uri: str
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    client.delete_experiment(client.create_experiment("first"))
+    train(folder)
+    mirror(description)
+    assert len(runs(uri)[1]) == 1
+
+
+def test_without_a_variable_the_store_lies_in_the_workspace() -> None:
+    assert tracking_uri({}) == f"sqlite:///{ROOT}/mlruns/mlflow.db"
+
+
+@pytest.mark.parametrize("login", ["bob:hunter2", "hunter2"])
+def test_a_password_in_the_address_is_refused_without_being_shown(login: str) -> None:
+    with pytest.raises(ConfigError, match=r"set it to https://example\.org:5000/mlflow and") as refusal:
+        tracking_uri({"MLFLOW_TRACKING_URI": f"https://{login}@example.org:5000/mlflow"})
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["mlruns", "./mlruns", "file:///tmp/mlruns"])
+def test_a_folder_is_refused_before_training(address: str) -> None:
+    with pytest.raises(ConfigError, match="folder"):
+        tracking_uri({"MLFLOW_TRACKING_URI": address})
+
+
+class Server:
+    """A real `mlflow server` with one worker, on a port that was free a moment ago."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{port}"
+        self._log = folder / "server.log"
+        self._command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+        self._command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+        self._command += ["--artifacts-destination", str(folder / "artifacts")]
+
+    def start(self) -> None:
+        environment = os.environ | {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                self._command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 90
+        while not self._is_ready():
+            assert self._process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        os.killpg(self._process.pid, 9)
+        self._process.wait()
+
+    def _is_ready(self) -> bool:
+        try:
+            return urllib.request.urlopen(f"{self.uri}/health", timeout=1).status == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def server(empty_store: Path) -> Iterator[Server]:
+    server = Server(empty_store)
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_a_server_that_dies_and_comes_back_misses_nothing(
+    folder: Path,
+    description: RunDescription,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.setattr(mirror_module, "INTERVAL", 0.1)
+    feed = Mirror(folder, {"mlflow": MlflowTracker()}, description)
+    feed.start()
+    train(folder, last=10)
+    until(lambda: Acknowledged(folder).by("mlflow").offset > 0)
+    server.kill()
+    began = time.monotonic()
+    train(folder, first=10, last=15)
+    assert time.monotonic() - began < 1  # training never waits for a server
+    until(lambda: caplog.records)
+
+    feed.close("interrupted", wait=0.5)  # still down: one line, and the run ends
+    assert "mlflow lacks 5 values" in caplog.records[-1].getMessage()
+    assert len(caplog.records) == 2
+
+    server.start()
+    write_png(folder / "figures" / "curves.png")
+    train(folder, first=10)
+    mirror(description)
+    client, (run,) = runs(server.uri)
+    assert run.info.status == "FINISHED"
+    assert sorted(m.step for m in client.get_metric_history(run.info.run_id, "train/loss")) == list(range(20))
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} == {
+        "config.yaml",
+        "metrics.csv",
+        "figures",
+    }
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

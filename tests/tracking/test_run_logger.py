@@ -1,0 +1,60 @@
+"""The run logger under a real Lightning training."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning
+import torch
+from torch.utils.data import DataLoader
+
+from patchsets.tracking.metrics_file import read_metrics
+from patchsets.tracking.run_logger import RunLogger
+
+STEPS, EPOCHS = 5, 3
+
+
+class Line(pytorch_lightning.LightningModule):
+    """Logs the step's number at each step, the epoch's at each end of an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        assert isinstance(self.logger, RunLogger)
+        self.logger.log_steps({"train/step": self.global_step}, self.current_epoch, self.global_step)
+        return self.layer(batch).mean()
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/epoch", float(self.current_epoch))
+
+    def validation_step(self, batch: torch.Tensor, index: int) -> None:
+        self.log("val/mean", float(batch.mean()), batch_size=len(batch))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*`isinstance\\(treespec, LeafSpec\\)` is deprecated")
+def test_what_lightning_logs_lies_on_its_axis(folder: Path) -> None:
+    data = torch.arange(STEPS * 2, dtype=torch.float32).reshape(-1, 1)
+    trainer = pytorch_lightning.Trainer(
+        max_epochs=EPOCHS,
+        logger=RunLogger(folder),
+        accelerator="cpu",
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    trainer.fit(Line(), DataLoader(data, batch_size=2), DataLoader(data, batch_size=4))
+    found: dict[str, list[tuple[str, int, float]]] = {}
+    for row in read_metrics(folder):
+        found.setdefault(row.name, []).append((row.axis, row.x, row.value))
+    assert found == {
+        "train/step": [("step", step, float(step)) for step in range(STEPS * EPOCHS)],
+        "train/epoch": [("epoch", epoch, float(epoch)) for epoch in range(EPOCHS)],
+        "val/mean": [("epoch", epoch, 4.5) for epoch in range(EPOCHS)],
+    }
+    assert trainer.log_dir == str(folder)

@@ -1,0 +1,17 @@
+"""What the tests of whole commands share (a module of its own: subfolders have a conftest each)."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+Train = Callable[..., subprocess.CompletedProcess[str]]
+
+# The smallest run that goes through every stage.
+QUICK = [
+    "hparams.max_epochs=2",
+    "hparams.width=16",
+    "hparams.depth=1",
+    "hparams.heads=2",
+    "hparams.patches=6",
+]
