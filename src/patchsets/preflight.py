@@ -26,7 +26,7 @@ TRAINER_WORDS = {
 # What the experiment hands to each target beside the keys of its node.
 GIVEN = {
     "data": (),
-    "model": ("in_features", "out_features"),
+    "model": ("in_features", "out_features", "image_shape"),
     "task": ("data", "network", "settings", "optimizers", "seed"),
     "trainer": (),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from patchsets.cache import cache_folder
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
 from patchsets.data.splitting import split_rows
 from patchsets.errors import DataError
@@ -80,7 +81,7 @@ def _place() -> str:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "patchsets" / "mnist.npz"
+    return cache_folder() / "mnist.npz"
 
 
 def _find() -> Path | None:

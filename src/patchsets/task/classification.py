@@ -19,7 +19,7 @@ class Classification(Task):
         return len(self.data.classes)
 
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
-        logits_BC = self.network(batch.sets)
+        logits_BC = self.network(batch.input)
         accuracy = (logits_BC.argmax(dim=1) == batch.label).float().mean()
         return {"loss": F.cross_entropy(logits_BC, batch.label), "accuracy": accuracy}
 

@@ -14,7 +14,7 @@ class Regression(Task):
         return 1
 
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": F.l1_loss(self.network(batch.sets).squeeze(1), batch.label)}
+        return {"loss": F.l1_loss(self.network(batch.input).squeeze(1), batch.label)}
 
     def judge(self, output_N1: Tensor, label_N: Tensor) -> dict[str, float]:
         error_N = output_N1.squeeze(1) - label_N

@@ -73,10 +73,14 @@ class Task(LightningModule):
         best = folder / "checkpoints" / "best.ckpt"
         metrics = trainer.test(self, ckpt_path=best if best.is_file() else None, verbose=False)[0]
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Trainer's own connector
-            write_report(self, folder)
+            self.report(folder)
         return dict(metrics)
 
     # What a subclass says
+
+    def network_arguments(self) -> dict[str, Any]:
+        """Return what the maker of the network is given; the data are set up by then."""
+        return {"in_features": self.data.num_features, "out_features": self.num_outputs()}
 
     def num_outputs(self) -> int:
         """Return how many numbers the network gives for a set."""
@@ -94,6 +98,10 @@ class Task(LightningModule):
         """Return what is known of the test split without the network, by name."""
         return {}
 
+    def report(self, folder: Path) -> None:
+        """Write predictions and figures of the tested network into its run folder."""
+        write_report(self, folder)
+
     # Lightning's hooks
 
     def prepare_data(self) -> None:
@@ -106,7 +114,7 @@ class Task(LightningModule):
         if hasattr(self, "network"):
             return
         torch.manual_seed(self.seed)
-        self.network = self.make_network(in_features=self.data.num_features, out_features=self.num_outputs())
+        self.network = self.make_network(**self.network_arguments())
         if self.initial_weights is not None:
             fill(self.network, self.initial_weights)
 
@@ -202,7 +210,7 @@ class Task(LightningModule):
         return f"last good checkpoint: {last}" if last.is_file() else "there is no checkpoint yet"
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._judged.append((self.network(batch.sets).float(), batch.label, batch.index))
+        self._judged.append((self.network(batch.input).float(), batch.label, batch.index))
 
     test_step = validation_step
 
