@@ -13,6 +13,15 @@ from patchsets.workspace import ROOT
 
 GROUPS = ("task", "data", "model", "trainer", "loggers")
 SCHEDULES = ("cosine", "one_cycle")  # of the learning rate
+LOSSES = ("mse", "bce", "l1", "ssim")  # of a reconstruction
+BOTTLENECKS = ("vector", "spatial")  # of an autoencoder
+SCORE_MAPS = ("l2", "ssim", "l2+ssim", "own")  # what an anomaly score is pooled from
+POOLINGS = ("mean", "max", "top1")  # from a map to the score of an image
+THRESHOLDS = ("quantile", "f1", "k_sigma")  # ways to choose the score above which an image is an anomaly
+CHOICES = {"loss": LOSSES, "bottleneck": BOTTLENECKS, "score_map": SCORE_MAPS, "pooling": POOLINGS}
+ABOVE_ZERO = (
+    "batch_size", "learning_rate", "max_epochs", "width", "depth", "heads", "image_size", "latent_dim"
+)  # fmt: skip
 
 
 @dataclass
@@ -32,9 +41,22 @@ class Hparams:
     heads: int = 4
     dropout: float = 0.0
     patches: Any = None  # shown per image in training: a number, [low, high], or null for all
+    # anomaly detection
+    image_size: int = 256  # pixels of a side
+    enc_channels: list[int] = field(default_factory=lambda: [32, 64, 128])  # each block halves the image
+    latent_dim: int = (
+        32  # numbers the whole image is squeezed into; per place where the bottleneck is spatial
+    )
+    bottleneck: str = "vector"  # vector for aligned objects, spatial for textures
+    loss: str = "mse"  # of a reconstruction: mse, bce, l1 or ssim
+    beta: float = 1.0  # weight of the Kullback-Leibler divergence of a variational autoencoder
+    score_map: str = "l2"  # error per pixel: l2, ssim, l2+ssim, or own where the network has one
+    pooling: str = "top1"  # from map to score: mean, max, or top1, the mean of the highest hundredth
+    threshold: Any = "quantile"  # chosen on validation: quantile, f1, k_sigma; or a number
+    false_positive_rate: float = 0.05  # share of good images that the quantile may call anomalies
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "learning_rate", "max_epochs", "width", "depth", "heads"):
+        for name in ABOVE_ZERO:
             self._require(name, getattr(self, name) > 0, "a number above 0")
         for name in ("gradient_clip", "early_stopping_patience"):
             value = getattr(self, name)
@@ -42,11 +64,24 @@ class Hparams:
         self._require("weight_decay", self.weight_decay >= 0, "0 or more")
         self._require("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         self._require("schedule", self.schedule in (None, *SCHEDULES), f"{', '.join(SCHEDULES)} or null")
+        for name, words in CHOICES.items():
+            self._require(name, getattr(self, name) in words, f"one of {', '.join(words)}")
+        channels = self.enc_channels
+        self._require("enc_channels", bool(channels) and min(channels) > 0, "a list of numbers above 0")
+        self._require("beta", self.beta >= 0, "0 or more")
+        self._require("threshold", _is_threshold(self.threshold), f"a number or {', '.join(THRESHOLDS)}")
+        self._require("false_positive_rate", 0 < self.false_positive_rate < 1, "above 0 and below 1")
         self._require("patches", _is_patch_count(self.patches), "a number above 0, [low, high], or null")
 
     def _require(self, name: str, holds: bool, wanted: str) -> None:
         if not holds:
             raise ConfigError(f"hparams.{name}: {getattr(self, name)!r} is not {wanted}")
+
+
+def _is_threshold(threshold: Any) -> bool:
+    if isinstance(threshold, str):
+        return threshold in THRESHOLDS
+    return isinstance(threshold, int | float) and not isinstance(threshold, bool)
 
 
 def _is_patch_count(patches: Any) -> bool:
