@@ -18,6 +18,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from patchsets.atomic import appearing_whole
 from patchsets.errors import ConfigError
 from patchsets.secrets import redact
 from patchsets.workspace import ROOT
@@ -97,9 +98,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with appearing_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def status(folder: Path) -> str:

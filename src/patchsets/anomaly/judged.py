@@ -10,7 +10,8 @@ import numpy as np
 
 from patchsets.errors import UserError
 
-GOOD = "good"  # the kind of an image without defect
+CLASSES = ("good", "anomaly")
+GOOD = CLASSES[0]  # also the kind of an image without defect
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from patchsets.anomaly.judged import JudgedImages
+from patchsets.anomaly.judged import CLASSES, JudgedImages
 from patchsets.anomaly.pixel_metrics import pixel_metrics
 from patchsets.anomaly.thresholds import Threshold, best_f1
 from patchsets.anomaly.trivial import best_trivial
@@ -12,7 +12,7 @@ from patchsets.anomaly.uncertainty import auroc_interval
 
 QUANTILES = (5, 50, 95)
 FEW_FALSE_POSITIVES = (1, 5)  # percent
-CLASSES = ("good", "anomaly")
+
 
 Named = Iterator[tuple[str, float]]
 

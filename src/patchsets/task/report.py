@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from patchsets.atomic import appearing_whole
 from patchsets.task.examination import (
     Judged,
     confident_mistakes,
@@ -42,7 +43,7 @@ def write_report(task: Task, folder: Path) -> None:
     (folder / "figures").mkdir(exist_ok=True)
     with _undisturbed(task):
         for name, figure in _figures(task, judged, folder):
-            with _appearing_whole(folder / "figures" / f"{name}.png") as path:
+            with appearing_whole(folder / "figures" / f"{name}.png") as path:
                 figure.savefig(path, format="png")
 
 
@@ -62,20 +63,12 @@ def write_predictions(
         probability = [[f"{p:.6g}" for p in row] for row in judged.output.softmax(dim=1).tolist()]
     else:
         predicted, probability = judged.output.squeeze(1).tolist(), [[]] * len(label)
-    with _appearing_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with appearing_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(
             [*row, y, p, *ps] for row, y, p, ps in zip(rows, label, predicted, probability, strict=True)
         )
-
-
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[Path]:
-    """Give a hidden name to write to: trackers, which watch the folder, see the file once it is whole."""
-    temporary = path.with_name(f".{path.name}.new")
-    yield temporary
-    temporary.replace(path)
 
 
 @contextmanager
