@@ -106,6 +106,7 @@ class Config:
     resume: str | None = None
     repeat: str | None = None
     init_from: str | None = None
+    save_model: bool | None = None  # the trained model for use (model/); null: all but trials of a sweep
     outputs: str = MISSING
     trusted_targets: list[str] = field(default_factory=list)
     optimizers: dict[str, Any] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import Callback
 
@@ -30,7 +32,19 @@ def train(config: DictConfig, recording: Recording) -> dict[str, float]:
     if config.init_from:
         task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
     trainer = build_trainer(config, task, folder)
-    return task.run(trainer, resume_from=last_checkpoint(folder) if recording.resumed else None)
+    metrics = task.run(trainer, resume_from=last_checkpoint(folder) if recording.resumed else None)
+    if saves_model(config) and trainer.is_global_zero:
+        from patchsets.deployment.export import deploy
+
+        deploy(task, folder, config.experiment_name)
+    return metrics
+
+
+def saves_model(config: DictConfig) -> bool:
+    """Tell whether the run ends with its model ready for use: by default all but trials of a sweep do."""
+    if config.debug or config.save_model is not None:
+        return bool(config.save_model) and not config.debug
+    return HydraConfig.get().mode is not RunMode.MULTIRUN
 
 
 def apply_debug(config: DictConfig) -> None:

@@ -1,26 +1,26 @@
 """Image files as arrays of bytes, whatever their mode; all that cannot be read are named at once."""
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from patchsets.errors import DataError
+from patchsets.portable.pixels import (
+    GREY_MODES,
+    WIDE_MODES,
+    Unusable,
+    check_smallest,
+    decode,
+    pillow_warns_of_bombs_alone,
+)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-BACKGROUND = "white"  # beneath what is transparent
 LARGEST_TOTAL = 8 * 2**30  # bytes of all images together, which are held in memory
-GREY_MODES = ("1", "L")
-WIDE_MODES = ("I", "I;16", "I;16B", "I;16L")
-
-
-class Unusable(Exception):
-    """Why a file cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ def read_images(paths: Sequence[Path], root: Path, smallest: int) -> list[ImageF
     Raises DataError with every file, relative to `root`, that is broken or has a side of fewer than
     `smallest` pixels, and where all together are too large for memory.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore")  # Pillow tells of odd palettes and metadata, which are read right
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
         _check_total(list(pool.map(_bytes_of, paths)), root)
         results = list(pool.map(lambda path: _try(path, smallest), paths))
     bad = [
@@ -104,30 +102,8 @@ def _try(path: Path, smallest: int) -> ImageFile | Unusable:
 def _read(path: Path, smallest: int) -> ImageFile:
     if path.stat().st_size == 0:
         raise Unusable("the file is empty (0 bytes)")
-    with Image.open(path) as image:
-        image.load()
-        pixels = _as_bytes(ImageOps.exif_transpose(image))
-    height, width = pixels.shape[:2]
-    if min(height, width) < smallest:
-        raise Unusable(f"{width}x{height} pixels are fewer than a patch's {smallest}x{smallest}")
+    pixels = decode(path)
+    check_smallest(pixels, smallest)
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.tobytes())
     return ImageFile(pixels, digest.hexdigest())
-
-
-def _as_bytes(image: Image.Image) -> np.ndarray:
-    """Convert to grey or RGB bytes; 16 bits are scaled from 0..65535, transparency lies on the background."""
-    if image.mode in WIDE_MODES:
-        return _narrow(np.asarray(image))
-    if image.mode == "F":
-        raise Unusable("its pixels are floating-point numbers of unknown range; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    return np.array(image.convert("L" if image.mode in GREY_MODES else "RGB"))
-
-
-def _narrow(pixels: np.ndarray) -> np.ndarray:
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise Unusable("its pixels do not fit 16 bits; save it with 8 or 16")
-    return ((pixels.astype(np.int64) + 128) // 257).astype(np.uint8)

@@ -62,6 +62,20 @@ class PatchCutter:
             values = torch.cat([values, self._coordinates(images, grid)], dim=1)
         return Sets(values, grid.lengths), grid.position
 
+    def cut_all(self, images_BHWC: Tensor) -> Sets:
+        """Return all patches of images of one size, as `cut` does, in a form that torch can export."""
+        B, H, W, _ = images_BHWC.shape
+        patches = images_BHWC.unfold(1, self.size, self.stride).unfold(2, self.size, self.stride)
+        values_BND = patches.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2).float() / 255
+        if self.coordinates:
+            places = [torch.arange(number) * self.stride for number in patches.shape[1:3]]
+            y, x = (
+                place / max(side - self.size, 1) * 2 - 1 for place, side in zip(places, (H, W), strict=True)
+            )
+            coordinates_N2 = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=2).flatten(0, 1)
+            values_BND = torch.cat([values_BND, coordinates_N2.expand(B, -1, -1)], dim=2)
+        return Sets.from_padded(values_BND)
+
     def _grid(self, images: Images) -> Grid:
         places_B2 = (images.size - self.size) // self.stride + 1
         lengths = places_B2.prod(1)

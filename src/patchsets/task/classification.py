@@ -1,10 +1,13 @@
 """Classify a set: cross-entropy, accuracy, and the area under the ROC curve where there are two classes."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from patchsets.data.batch import Batch
+from patchsets.data.image_sets import ImageSets
 from patchsets.errors import ConfigError
 from patchsets.task.examination import Judged
 from patchsets.task.task import Task
@@ -37,6 +40,11 @@ class Classification(Task):
             return {}
         ratio_N = torch.from_numpy(self.data.log_likelihood_ratio("test"))[tested.index]
         return {"best_possible_auroc": auroc(ratio_N, tested.label)}
+
+    def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
+        from patchsets.deployment.classifier import describe_classifier
+
+        return describe_classifier(self.network, self.data) if isinstance(self.data, ImageSets) else None
 
 
 def auroc(score_N: Tensor, label_N: Tensor) -> float:

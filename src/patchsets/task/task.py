@@ -102,6 +102,13 @@ class Task(LightningModule):
         """Write predictions and figures of the tested network into its run folder."""
         write_report(self, folder)
 
+    def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
+        """Return a module from images `[B, H, W, 3]` uint8 to named tensors, and what it takes and answers.
+
+        None where the data are no images. The description holds plain values (see portable/model.py).
+        """
+        return None
+
     # Lightning's hooks
 
     def prepare_data(self) -> None:

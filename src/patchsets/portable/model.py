@@ -1,0 +1,116 @@
+"""A deployed model: uint8 images in, named arrays out, from a torch export or ONNX; runs no pickled code.
+
+Shapes: B images, H, W pixels, C classes, P pixels of a map.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DESCRIPTION = "model.json"  # within model.pt2, and as a key of an ONNX file's metadata
+TOP_SHARE = 0.01  # of the pixels, whose mean is the pooling "top1"
+POOLINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda pixels_BP: pixels_BP.mean(axis=1),
+    "max": lambda pixels_BP: pixels_BP.max(axis=1),
+    "top1": lambda pixels_BP: np.sort(pixels_BP, axis=1)[:, -_highest(pixels_BP) :].mean(axis=1),
+}
+
+Answers = dict[str, np.ndarray]
+
+
+class Model:
+    """Answers for images `[B, H, W, 3]` uint8 that `read_image` prepared by `preprocessing`.
+
+    kind "classification": `probability` `[B, C]`. kind "anomaly": `score` `[B]`, `p_value` `[B]` (how rare
+    such a score is among good images), `is_anomaly` `[B]`, `map` `[B, H, W]`. Where `pooling` is set the
+    score is made anew from the map, with no p-value, since the calibration is of another score.
+    """
+
+    def __init__(self, run: Callable[[np.ndarray], Answers], description: dict[str, Any]) -> None:
+        self._run = run
+        self.description = description
+        self.kind: str = description["kind"]
+        self.preprocessing: dict[str, Any] = description["preprocessing"]
+        self.classes: list[str] = description.get("classes", [])
+        self.threshold: float | None = description.get("threshold")
+        self.pooling: str | None = None
+
+    def __call__(self, images_BHWC: np.ndarray, threshold: float | None = None) -> Answers:
+        answers = self._run(images_BHWC)
+        if self.kind == "anomaly":
+            if self.pooling is not None:
+                answers["score"] = POOLINGS[self.pooling](answers["map"].reshape(len(images_BHWC), -1))
+                answers["p_value"] = np.full(len(images_BHWC), np.nan)
+            answers["is_anomaly"] = answers["score"] > (self.threshold if threshold is None else threshold)
+        return answers
+
+    def rows(self, answers: Answers, threshold: float | None = None) -> list[dict[str, Any]]:
+        """Return what is said of each image, as plain values by name."""
+        if self.kind == "classification":
+            return [self._class_row(probability_C) for probability_C in answers["probability"]]
+        used = self.threshold if threshold is None else threshold
+        columns = zip(answers["score"], answers["p_value"], answers["is_anomaly"], strict=True)
+        return [
+            {"score": float(score), "p_value": _or_none(p), "threshold": used, "is_anomaly": bool(flag)}
+            for score, p, flag in columns
+        ]
+
+    def _class_row(self, probability_C: np.ndarray) -> dict[str, Any]:
+        surest = int(probability_C.argmax())
+        return {"class": self.classes[surest], "probability": float(probability_C[surest])}
+
+
+def _highest(pixels_BP: np.ndarray) -> int:
+    return max(1, round(TOP_SHARE * pixels_BP.shape[1]))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def load_model(path: Path) -> Model:
+    """Load a `.pt2` or `.onnx` file, or the folder with `model.pt2`.
+
+    Raises ValueError where it is neither, or is damaged, or does not say what it answers.
+    """
+    file = path / "model.pt2" if path.is_dir() else path
+    loaders = {".pt2": _load_torch, ".onnx": _load_onnx}
+    if file.suffix not in loaders:
+        raise ValueError(f"{file} ends neither in .pt2 nor in .onnx")
+    try:
+        run, description = loaders[file.suffix](file)
+    except Exception as error:  # a damaged file raises what its reader likes
+        raise ValueError(f"{file} cannot be read ({type(error).__name__}); is it damaged?") from error
+    if not description:
+        raise ValueError(f"{file} does not say what it answers: it was not written by this workspace")
+    return Model(run, json.loads(description))
+
+
+def _load_torch(path: Path) -> tuple[Callable[[np.ndarray], Answers], str]:
+    import torch
+
+    extra = {DESCRIPTION: ""}
+    module = torch.export.load(path, extra_files=extra).module()
+
+    def run(images_BHWC: np.ndarray) -> Answers:
+        with torch.inference_mode():
+            answers = module(torch.from_numpy(images_BHWC))
+        return {name: tensor.numpy() for name, tensor in answers.items()}
+
+    return run, extra[DESCRIPTION]
+
+
+def _load_onnx(path: Path) -> tuple[Callable[[np.ndarray], Answers], str]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    (images,) = session.get_inputs()
+
+    def run(images_BHWC: np.ndarray) -> Answers:
+        return dict(zip(names, session.run(names, {images.name: images_BHWC}), strict=True))
+
+    return run, session.get_modelmeta().custom_metadata_map.get(DESCRIPTION, "")

@@ -1,0 +1,102 @@
+"""The model a run leaves answers as the run did, whole or not at all, and never spoils the run."""
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from patchsets.data.digits import Digits
+from patchsets.data.image_sets import labelled
+from patchsets.data.patches import PatchCutter
+from patchsets.deployment import export
+from patchsets.deployment.classifier import Classifier, describe_classifier, grey
+from patchsets.model.attention_pool import AttentionPool
+from patchsets.portable.model import load_model
+from patchsets.portable.pixels import as_rgb
+
+
+def test_the_model_answers_as_its_run_did(run_folder: Path, test_digits: np.ndarray) -> None:
+    model = load_model(run_folder / "model")
+    answered = model(np.stack([as_rgb(digit) for digit in test_digits]))["probability"]
+    said = np.loadtxt(run_folder / "predictions.csv", delimiter=",", skiprows=1, max_rows=len(test_digits))
+    np.testing.assert_allclose(answered, said[:, 3:], atol=1e-5)
+
+
+def test_the_description_says_what_is_inside(run_folder: Path) -> None:
+    described = json.loads((run_folder / "model/model.json").read_text())
+    assert described == load_model(run_folder / "model/model.pt2").description
+    assert described["classes"] == [str(digit) for digit in range(10)]
+    assert described["preprocessing"] == {"size": [8, 8], "fit": "stretch"}
+    assert described["data"] == json.loads((run_folder / "data.json").read_text())
+    assert described["run"] == run_folder.name
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_patches_of_any_number_and_size_of_images(channels: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cutter = PatchCutter(4, 3)
+    network = AttentionPool(cutter.num_features(channels), 3, width=8, depth=1).eval()
+    description = {"kind": "classification", "preprocessing": {"size": None, "smallest": 4}}
+    module = Classifier(network, channels, cutter.cut_all)
+    model = load_model(export.write_model(module, description, tmp_path))
+    random = np.random.default_rng(0)
+    for number, height, width in [(1, 9, 9), (5, 12, 30)]:
+        images = random.integers(0, 256, (number, height, width, 3), dtype=np.uint8)
+        known = grey(torch.from_numpy(images)).numpy() if channels == 1 else images
+        sets, _ = cutter.cut(labelled(list(known), np.zeros(number)).images)
+        with torch.no_grad():
+            expected = network(sets).softmax(dim=1).numpy()
+        np.testing.assert_allclose(model(images)["probability"], expected, atol=1e-6)
+
+
+def test_grey_is_pillows(tmp_path: Path) -> None:
+    from PIL import Image
+
+    colours = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(colours[0]).convert("L"))
+    np.testing.assert_array_equal(grey(torch.from_numpy(colours))[0, :, :, 0].numpy(), expected)
+
+
+def test_a_module_comes_back_as_it_was(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(3)).train()
+    module[0].eval()
+    with export._for_use(module):
+        assert not any(part.training for part in module.modules())
+    assert [part.training for part in module.modules()] == [True, False, True]
+
+
+def test_a_model_that_cannot_be_exported_costs_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Digits(batch_size=8, seed=0, min_contrast=0.1)
+    data.setup()
+    deployable = lambda: describe_classifier(nn.Identity(), data)  # noqa: E731
+    export.deploy(SimpleNamespace(deployable=deployable), tmp_path, "digits")
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "min_contrast" in warning
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_is_cut_off_leaves_the_earlier_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = Classifier(nn.Flatten(), 3, lambda images: images.float() / 255)
+    description = {"kind": "classification", "preprocessing": {"size": 4}}
+    earlier = export.write_model(module, description, tmp_path) / "model.pt2"
+    content = earlier.read_bytes()
+
+    def cut_off(program: object, path: Path, **rest: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(torch.export, "save", cut_off)
+        export.write_model(module, description, tmp_path)
+    assert earlier.read_bytes() == content
+    export.write_model(module, description, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
