@@ -35,6 +35,8 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return [preset, "data=max_regression"]
     if preset == "data=folder":
         return [preset, f"data.root={make_folder(folder / 'images')}"]
+    if preset == "model=cnn":
+        return [preset, "data.patch_size=null"]
     if preset == "data=mnist" or preset.startswith("task=mnist"):
         monkeypatch.setenv("DATASET", str(stand_in_mnist(folder / "mnist", monkeypatch)))
     return [preset]

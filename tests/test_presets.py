@@ -45,18 +45,21 @@ def test_debug_runs_every_preset_and_keeps_nothing(
 
 
 @pytest.mark.parametrize("model", OPTIONS["model"])
-def test_weights_of_every_model_come_back_from_the_run_folder(model: str, debug_run: Path) -> None:
+def test_weights_of_every_model_come_back_from_the_run_folder(
+    model: str, debug_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = words_for(f"model={model}", debug_run, monkeypatch)
     small = ["hparams.max_epochs=1", "hparams.width=8", "hparams.depth=1", "hparams.heads=2", "loggers=[]"]
-    start(f"model={model}", *small, f"outputs={debug_run}", "trainer.log_every_n_steps=5")
+    start(*words, *small, f"outputs={debug_run}", "trainer.log_every_n_steps=5")
     folder = (debug_run / "patch_sets" / "latest").resolve()
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
-        task = build_task(compose("config", overrides=[f"model={model}", *small]))
+        task = build_task(compose("config", overrides=[*words, *small]))
     task.preprocessing_train()
     task.initial_weights = load_weights(folder)
     task.configure_model()
     batch = task.data.make_batch(next(iter(task.data.test_dataloader())), training=False)
     with torch.no_grad():
-        probability = task.eval().network(batch.sets).softmax(dim=1)
+        probability = task.eval().network(batch.input).softmax(dim=1)
     rows = np.loadtxt(folder / "predictions.csv", delimiter=",", skiprows=1)[: len(probability)]
     np.testing.assert_allclose(rows[:, 3:], probability.numpy(), atol=1e-5)
 

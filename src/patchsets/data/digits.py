@@ -16,7 +16,7 @@ class Digits(ImageSets):
         self,
         batch_size: int,
         seed: int,
-        patch_size: int = 3,
+        patch_size: int | None = 3,
         stride: int = 1,
         patches: int | list[int] | None = None,
         coordinates: bool = True,

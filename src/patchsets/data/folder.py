@@ -28,7 +28,7 @@ class Folder(ImageSets):
         batch_size: int,
         seed: int,
         root: str | None,
-        patch_size: int = 16,
+        patch_size: int | None = 16,
         stride: int = 16,
         patches: int | list[int] | None = None,
         coordinates: bool = True,
@@ -77,7 +77,7 @@ class Folder(ImageSets):
         self.classes = list(images)
         label = np.repeat(np.arange(len(images)), [len(files) for files in images.values()])
         paths = [path for files in images.values() for path in files]
-        files = read_images(paths, self.root, smallest=self.patch_size)
+        files = read_images(paths, self.root, smallest=self.patch_size or 1)
         pixels = as_one_mode([file.pixels for file in files])
         names = [shown(path.relative_to(self.root)) for path in paths]
         group = [file.sha256 for file in files]

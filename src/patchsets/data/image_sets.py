@@ -1,4 +1,4 @@
-"""Labelled images that travel whole and become sets of patches on the device; what image data sets share."""
+"""Labelled images: they travel whole, and become sets of patches on the device, or stay whole."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +9,11 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from patchsets.data.batch import Batch
+from patchsets.data.batch import Batch, ImageBatch
 from patchsets.data.images import Images
 from patchsets.data.loading import BatchedRows, hash_of, loader
 from patchsets.data.patches import Number, PatchCutter
+from patchsets.data.preprocessing import Preprocess, preprocessed
 from patchsets.errors import ConfigError
 
 
@@ -44,8 +45,9 @@ class LabelledImages:
 class ImageSets(LightningDataModule):
     """Images to sets of patches: training draws `patches` of each image anew, evaluation takes all.
 
-    `patches`: a number, a range [low, high] drawn per image, or None for all. A subclass says in `read` what
-    the three splits are, and sets `classes`.
+    `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
+    images stay whole (`ImageBatch`); they have one size then. A subclass says in `read` what the three splits
+    are, and sets `classes`.
     """
 
     classes: list[str]
@@ -54,7 +56,7 @@ class ImageSets(LightningDataModule):
         self,
         batch_size: int,
         seed: int,
-        patch_size: int,
+        patch_size: int | None,
         stride: int,
         patches: int | list[int] | None = None,
         coordinates: bool = True,
@@ -65,11 +67,13 @@ class ImageSets(LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         for name, value in {"patch_size": patch_size, "stride": stride}.items():
-            if value < 1:
+            if value is not None and value < 1:
                 raise ConfigError(f"data.{name}: {value} is not a number above 0")
         self.patch_size = patch_size
         self.patches: Number = (patches[0], patches[1]) if isinstance(patches, list) else patches
-        self.cutter = PatchCutter(patch_size, stride, coordinates, min_contrast)
+        self.cutter = (
+            None if patch_size is None else PatchCutter(patch_size, stride, coordinates, min_contrast)
+        )
         self.num_workers = num_workers
         self.splits: dict[str, LabelledImages] = {}
 
@@ -83,14 +87,27 @@ class ImageSets(LightningDataModule):
             splits = self.read()
             self._check_sizes(splits)
             self.splits = splits
-            self.num_features = self.cutter.num_features(self.splits["train"].images.channels)
+            channels = splits["train"].images.channels
+            self.num_features = self.cutter.num_features(channels) if self.cutter else channels
 
     def _check_sizes(self, splits: dict[str, LabelledImages]) -> None:
-        smallest = min(int(split.images.size.min()) for split in splits.values())
-        if self.patch_size > smallest:
+        size = torch.cat([split.images.size for split in splits.values()])
+        smallest, largest = int(size.min()), int(size.max())
+        if self.patch_size is None and bool((size != size[0]).any()):
+            raise ConfigError(
+                f"data.patch_size: null leaves images whole, which must all be of one size then; these have "
+                f"{smallest} to {largest} pixels: give a patch_size, or make them equal first"
+            )
+        if self.patch_size is not None and self.patch_size > smallest:
             raise ConfigError(
                 f"data.patch_size: {self.patch_size} pixels; the smallest image has only {smallest}"
             )
+
+    def preprocess(self, name: str, version: int, function: Preprocess) -> None:
+        """Put what `function` makes of each image in its place; kept in the cache, by name and version."""
+        for split, part in self.splits.items():
+            images = preprocessed(part.images, name, version, function)
+            self.splits[split] = replace(part, images=images)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the shuffled training images."""
@@ -109,8 +126,12 @@ class ImageSets(LightningDataModule):
         rows = BatchedRows(len(images.label), images.take)
         return loader(rows, self.batch_size, self.num_workers, shuffle_seed)
 
-    def make_batch(self, raw: LabelledImages, training: bool, patches: int | None = None) -> Batch:
+    def make_batch(
+        self, raw: LabelledImages, training: bool, patches: int | None = None
+    ) -> Batch | ImageBatch:
         """Cut the patches; `patches` shows just so many of each image, also in evaluation."""
+        if self.cutter is None:
+            return ImageBatch(raw.images.stacked(), raw.label, raw.index)
         number = patches if patches is not None else self.patches if training else None
         sets, positions = self.cutter.cut(raw.images, number)
         return Batch(sets, raw.label, raw.index, positions)

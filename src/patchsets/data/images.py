@@ -42,6 +42,11 @@ class Images:
         pixels = self.pixels[begin : begin + height * width * self.channels].numpy()
         return pixels.reshape((height, width) if self.channels == 1 else (height, width, self.channels))
 
+    def stacked(self) -> Tensor:
+        """Return images of one size as `[B, C, H, W]` in 0..1."""
+        height, width = self.size[0].tolist()
+        return self.pixels.view(-1, height, width, self.channels).permute(0, 3, 1, 2).float() / 255
+
     def take(self, index: Tensor) -> Images:
         """Return some of the images, packed anew; in one step where all have one size."""
         size = self.size[index]

@@ -44,7 +44,7 @@ class Mnist(ImageSets):
         self,
         batch_size: int,
         seed: int,
-        patch_size: int = 7,
+        patch_size: int | None = 7,
         stride: int = 7,
         patches: int | list[int] | None = None,
         coordinates: bool = True,

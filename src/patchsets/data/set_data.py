@@ -4,8 +4,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from patchsets.data.batch import Batch
-
 
 class SetData(Protocol):
     """Sets with labels; every class in this folder is one, and so is any other with these members."""
@@ -25,8 +23,8 @@ class SetData(Protocol):
 
     def test_dataloader(self) -> Any: ...
 
-    def make_batch(self, raw: Any, training: bool) -> Batch:
-        """Make sets from what a loader gave, on the device it was moved to."""
+    def make_batch(self, raw: Any, training: bool) -> Any:
+        """Make a Batch, or an ImageBatch, from what a loader gave, on the device it was moved to."""
 
     def image(self, split: str, index: int) -> np.ndarray | None:
         """Return an example's image `[H, W]` or `[H, W, 3]` uint8, where it has one."""

@@ -5,7 +5,6 @@ Shapes: N examples of the test split, n elements of one set, D features.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -94,7 +93,7 @@ def _one_set(batch: Batch, b: int, share_T: Tensor) -> Examined:
 
 def data_have_patches(task: Task) -> bool:
     """Tell whether the sets are patches of images, of which any number can be shown."""
-    return "patches" in inspect.signature(task.data.make_batch).parameters
+    return getattr(task.data, "patch_size", None) is not None
 
 
 def correct_by_patches(task: Task, judged: Judged) -> dict[int, tuple[int, int]]:

@@ -52,6 +52,7 @@ class Task(LightningModule):
         self.seed = seed
         self.initial_weights: Mapping[str, Tensor] | None = None
         self.network: nn.Module
+        self._is_prepared = False
         self.step_log = StepLog()
         self._judged: list[tuple[Tensor, Tensor, Tensor]] = []
         self.tested: Judged | None = None
@@ -115,7 +116,9 @@ class Task(LightningModule):
         self.fetch_data()
 
     def setup(self, stage: str) -> None:
-        self.preprocessing_train()
+        if not self._is_prepared:  # Lightning asks before training and again before testing
+            self.preprocessing_train()
+            self._is_prepared = True
 
     def configure_model(self) -> None:
         if hasattr(self, "network"):
