@@ -11,6 +11,7 @@ from patchsets.schema import POOLINGS
 
 TOP_SHARE = 0.01  # of the pixels
 RADIUS, SIGMA = 5, 1.5  # pixels: the window of the structural similarity
+LUMINANCE = (19595, 38470, 7471)  # of red, green, blue in 65536, as Pillow has it
 C1, C2 = 0.01**2, 0.03**2  # keep its quotients finite, for values in 0..1
 
 
@@ -67,10 +68,9 @@ def all_scores(maps: dict[str, Tensor]) -> dict[str, Tensor]:
 def from_uint8(images_BHWC: Tensor, channels: int) -> Tensor:
     """Return uint8 images `[B, H, W, 3]` as a network is given them: `[B, channels, H, W]` in 0..1.
 
-    Where the network wants one channel it is given the luminance (ITU-R BT.601), which leaves grey as it is.
+    Where the network knows one channel it is given the luminance, which leaves grey as it is.
     """
-    images_BCHW = images_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
-    if channels == 3:
-        return images_BCHW
-    weight_C = torch.tensor([0.299, 0.587, 0.114], device=images_BCHW.device)
-    return (images_BCHW * weight_C[:, None, None]).sum(dim=1, keepdim=True)
+    if channels == 1:
+        weight_C = torch.tensor(LUMINANCE, dtype=torch.int32, device=images_BHWC.device)
+        images_BHWC = ((images_BHWC.int() * weight_C).sum(dim=3, keepdim=True) + 32768) // 65536
+    return images_BHWC.permute(0, 3, 1, 2).float() / 255

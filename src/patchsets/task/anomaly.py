@@ -1,0 +1,186 @@
+"""What the tasks of anomaly detection share: learn from good images, score, choose a threshold, report."""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from patchsets.anomaly.colour_range import colour_range
+from patchsets.anomaly.detector import Detector, milliseconds_per_image
+from patchsets.anomaly.judged import JudgedImages
+from patchsets.anomaly.judging import Judge
+from patchsets.anomaly.metrics import evaluate
+from patchsets.anomaly.thresholds import Threshold, choose_threshold
+from patchsets.data.batch import ImageBatch
+from patchsets.errors import ConfigError, NonFiniteLoss
+from patchsets.task.task import ADVICE, Task
+
+DATA_MEMBERS = ("kind", "mask", "preprocessing")  # that no other data have
+
+
+class AnomalyTask(Task):
+    """Finds images that are not like the good ones it was shown.
+
+    A subclass says `training_values(batch)`: the loss first, then what else is logged; and which members its
+    network `needs`, of which `maps(images [B, C, H, W] in 0..1)` gives the maps `[B, H, W]` to score by. It
+    may replace `validation_values` (the same for held-out good images) and `untrained` (to compare with).
+
+    Testing goes so: the best weights score the validation split, the threshold is chosen there, the test
+    split is scored and judged by it. `deployable` is the network with all that was chosen.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("maps",)
+    data: Any  # data.anomaly.AnomalyImages, or what has the same members
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._check_pairing()
+        self.validation: JudgedImages
+        self.judged: JudgedImages
+        self.threshold: Threshold
+        self._losses: list[tuple[dict[str, Tensor], int]] = []
+
+    def _check_pairing(self) -> None:
+        task, data = type(self).__name__, type(self.data).__name__
+        if not all(hasattr(self.data, name) for name in DATA_MEMBERS):
+            raise ConfigError(
+                f"data: {task} needs good images to learn from and defects to find, and {data} has none; "
+                "try data=anomaly_demo, or data=anomaly for your own"
+            )
+        network = getattr(self.make_network, "func", self.make_network)  # hydra makes a partial of the class
+        missing = [name for name in self.needs if not hasattr(network, name)]
+        if missing:
+            raise ConfigError(
+                f"model: {task} needs a network with {', '.join(missing)}, and {network.__name__} has none; "
+                "leave model= out to get the task's own"
+            )
+
+    # What a subclass says
+
+    def network_arguments(self) -> dict[str, Any]:
+        return {"image_shape": self.data.image_shape}
+
+    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return the loss (first, with its gradient) and what else is logged of a training step, by name."""
+        raise NotImplementedError
+
+    def validation_values(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return the loss of good images that were held out, and what else is logged of them, by name."""
+        return self.training_values(batch)
+
+    def untrained(self) -> nn.Module | None:
+        """Return the same network before training: what it scores is not learned. None where none is."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return self.make_network(**self.network_arguments()).to(self.device)
+
+    # Validation: the loss of good images alone decides which epoch is best, and when to stop
+
+    def validation_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
+        good = batch.label == 0
+        if good.any():
+            good_ones = ImageBatch(batch.input[good], batch.label[good], batch.index[good])
+            self._losses.append((self.validation_values(good_ones), len(good_ones.label)))
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_losses("val")
+
+    def _log_losses(self, split: str) -> None:
+        parts, self._losses = self._losses, []
+        images = sum(size for _, size in parts)
+        for name in parts[0][0] if parts else ():
+            mean = float(sum(values[name].double() * size for values, size in parts) / images)
+            if name == "loss" and not math.isfinite(mean):
+                raise NonFiniteLoss(
+                    f"the {split} loss became {mean} after step {self.global_step} "
+                    f"(epoch {self.current_epoch}); {self._last_good_checkpoint()}. {ADVICE}"
+                )
+            self.log(f"{split}/{name}", mean, batch_size=images)
+            if name == "loss" and split == "val":
+                self.log("val_loss", mean, batch_size=images)
+
+    def on_train_epoch_end(self) -> None:
+        means = self.step_log.means()
+        for name, mean in means.items():
+            self.log(f"train/{name}_epoch", mean, batch_size=1)
+        if "loss" in means:
+            self.log("train_loss", means["loss"], batch_size=1)
+
+    # Test
+
+    def on_test_start(self) -> None:
+        """Score the validation split by the weights to be tested, and choose the threshold there."""
+        judge = self._judge(self.network)
+        for raw in self.data.val_dataloader():
+            judge.add(
+                self.data.make_batch(self.transfer_batch_to_device(raw, self.device, 0), training=False)
+            )
+        self.validation = judge.judged(self.data, "val")
+        settings = self.settings
+        self.threshold = choose_threshold(
+            settings["threshold"], self.validation, settings["false_positive_rate"]
+        )
+        networks = {"trained": self.network, "untrained": self.untrained()}
+        self._judges = {name: self._judge(net) for name, net in networks.items() if net is not None}
+
+    def _judge(self, network: nn.Module) -> Judge:
+        return Judge(network, self.settings["score_map"], self.settings["pooling"])
+
+    def test_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
+        self.validation_step(batch, batch_index)
+        for judge in self._judges.values():
+            judge.add(batch)
+
+    def on_test_epoch_end(self) -> None:
+        judged = {name: judge.judged(self.data, "test") for name, judge in self._judges.items()}
+        self._judges.clear()
+        self.judged = judged["trained"]
+        self._log_losses("test")
+        metrics = evaluate(self.judged, self.validation, self.threshold)
+        if "untrained" in judged and "auroc" in metrics:
+            metrics["untrained_auroc"] = evaluate(judged["untrained"], self.validation, self.threshold)[
+                "auroc"
+            ]
+        metrics["milliseconds_per_image"] = self._milliseconds()
+        self.log_dict({f"test/{name}": value for name, value in metrics.items()}, batch_size=len(self.judged))
+
+    def _milliseconds(self) -> float:
+        assert self.judged.images is not None
+        images = torch.from_numpy(self.judged.images[: self.settings["batch_size"]])
+        images_BHWC = images if images.ndim == 4 else images[..., None].expand(-1, -1, -1, 3)
+        return milliseconds_per_image(self.detector(), images_BHWC.to(self.device))
+
+    # What is left
+
+    def report(self, folder: Path) -> None:
+        """Write predictions and figures; they come with the package's report."""
+
+    def detector(self) -> Detector:
+        """Return the tested network with its threshold, calibration scores and colours, on its device."""
+        good = ~self.validation.is_anomaly
+        assert self.validation.maps is not None
+        return Detector(
+            copy.deepcopy(self.network),
+            self.data.image_shape[0],
+            self.settings["score_map"],
+            self.settings["pooling"],
+            self.threshold.value,
+            self.threshold.calibration,
+            colour_range(self.validation.maps[good]),
+        ).to(self.device).eval()  # fmt: skip
+
+    def deployable(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Return the detector, and in plain values what it takes and how it decides."""
+        return self.detector(), {
+            "kind": "anomaly",
+            "preprocessing": self.data.preprocessing(),
+            "classes": list(self.data.classes),
+            "threshold": self.threshold.value,
+            "threshold_method": self.threshold.method,
+            "score_map": self.settings["score_map"],
+            "pooling": self.settings["pooling"],
+            "data": self.data.fingerprint(),
+        }
