@@ -1,6 +1,10 @@
 """Arrays to matplotlib figures: no torch, no files, no global state."""
 
 from patchsets.figures.accuracy import accuracy_by_patches
+from patchsets.figures.anomaly_curves import anomaly_roc, precision_recall
+from patchsets.figures.anomaly_maps import reconstruction_comparison
+from patchsets.figures.anomaly_samples import samples
+from patchsets.figures.anomaly_scores import score_boxplot, score_histogram
 from patchsets.figures.bags import Bag, bag_attention
 from patchsets.figures.confusion import confusion_matrix
 from patchsets.figures.curves import learning_curves
@@ -11,11 +15,17 @@ __all__ = [
     "Bag",
     "Example",
     "accuracy_by_patches",
+    "anomaly_roc",
     "attention",
     "bag_attention",
     "confident_mistakes",
     "confusion_matrix",
     "learning_curves",
     "pixel_weights",
+    "precision_recall",
+    "reconstruction_comparison",
     "roc",
+    "samples",
+    "score_boxplot",
+    "score_histogram",
 ]

@@ -43,7 +43,7 @@ def confident_mistakes(examples: Sequence[Example], classes: Sequence[str], tota
     for axes in grid.flat:
         bare(axes)
     for axes, example in zip(grid.flat, examples, strict=False):
-        _show(axes, example.image)
+        show(axes, example.image)
         _answer(axes, example, names)
         axes.set_xlabel(f"{example.probability:.0%} sure", color=GREY, fontsize=8.5)
     headline(figure, "The most confident mistakes: true → predicted")
@@ -83,9 +83,9 @@ def attention(
     for column, (example, weight) in enumerate(zip(examples, weight_HW, strict=True)):
         for axes in grid[:, column]:
             bare(axes)
-        _show(grid[0, column], example.image)
+        show(grid[0, column], example.image)
         _answer(grid[0, column], example, names)
-        _show(grid[1, column], overlay(example.image, scale(weight)))
+        show(grid[1, column], overlay(example.image, scale(weight)))
     bar = figure.colorbar(ScalarMappable(scale, WEIGHTS), ax=grid, shrink=0.8, aspect=22, pad=0.015)
     bar.outline.set_visible(False)
     bar.set_label("weight (1 = equal share)", color=GREY)
@@ -121,7 +121,8 @@ def pixel_weights(
     return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
 
 
-def _show(axes: Axes, image: np.ndarray) -> None:
+def show(axes: Axes, image: np.ndarray) -> None:
+    """Draw an image `[H, W]` or `[H, W, 3]` uint8, its pixels as they are where there are few."""
     interpolation = "nearest" if max(image.shape) < 64 else "antialiased"
     axes.imshow(
         image, cmap="gray", vmin=0, vmax=255, interpolation=interpolation

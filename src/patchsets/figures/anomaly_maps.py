@@ -1,0 +1,105 @@
+"""Images beside what a detector makes of them: reconstruction, error, and where the error is too large."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from patchsets.anomaly.cases import Case
+from patchsets.anomaly.colour_range import ColourRange
+from patchsets.anomaly.judged import JudgedImages
+from patchsets.anomaly.thresholds import Threshold
+from patchsets.figures.examples import show
+from patchsets.figures.style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
+
+HEAT = colormaps["inferno"]
+OPACITY = 0.85  # of the strongest colour over the image
+LINES = "contours: white where the score passes the pixel threshold"
+
+
+@styled
+def reconstruction_comparison(
+    test: JudgedImages, threshold: Threshold, cases: Sequence[Case], colours: ColourRange | None
+) -> Figure:
+    """Draw a column per case and a row for what is known of it: input, reconstruction, error, overlay.
+
+    All maps share one scale of colour, that of the held-out good images.
+    """
+    rows = ["input"]
+    rows += ["reconstruction"] * (test.reconstructions is not None)
+    rows += ["error", "overlay"] * (colours is not None)
+    width = max(len(cases), 4)
+    figure = new_figure(1.1 * width + 0.9, 1.08 * len(rows) + 1.05)
+    grid = figure.subplots(len(rows), len(cases), squeeze=False)
+    kinds = drawable(test.kind[case.row] for case in cases)
+    for column, case, kind in zip(grid.T, cases, kinds, strict=True):
+        _title(column[0], case, kind, test.score[case.row], threshold)
+        for axes, row in zip(column, rows, strict=True):
+            bare(axes)
+            _draw(axes, row, test, case.row, colours)
+    for axes, row in zip(grid[:, 0], rows, strict=True):
+        axes.set_ylabel(row, color=INK)
+    if colours is not None:
+        _scale(figure, grid[-2:], colours)
+    headline(figure, "Mistakes first, then the best, median and worst answers", _caption(test, colours))
+    return figure
+
+
+def heat_overlay(image: np.ndarray, share_HW: np.ndarray) -> np.ndarray:
+    """Lay heat over a greyed image, the more the nearer its share is to 1; `[H, W, 3]` between 0 and 1."""
+    grey = image if image.ndim == 2 else image.mean(axis=2)
+    opacity = OPACITY * np.clip(share_HW, 0, 1)[..., None]
+    return (1 - opacity) * (grey / 255)[..., None] + opacity * HEAT(share_HW)[..., :3]
+
+
+def _draw(axes: Axes, row: str, test: JudgedImages, n: int, colours: ColourRange | None) -> None:
+    assert test.images is not None
+    if row == "input":
+        return show(axes, test.images[n])
+    if row == "reconstruction":
+        assert test.reconstructions is not None
+        return show(axes, test.reconstructions[n])
+    assert test.maps is not None and colours is not None
+    if row == "error":
+        axes.imshow(test.maps[n], cmap=HEAT, vmin=colours.low, vmax=colours.high)
+        return None
+    share = Normalize(colours.low, colours.high, clip=True)(test.maps[n])
+    axes.imshow(heat_overlay(test.images[n], np.asarray(share)))
+    _contour(axes, test.maps[n] > colours.contour, "white", 0.8)
+    if test.masks is not None:
+        _contour(axes, test.masks[n], GREEN, 1.4)
+    return None
+
+
+def _contour(axes: Axes, mask: np.ndarray, color: str, width: float) -> None:
+    if mask.any() and not mask.all():
+        axes.contour(mask, levels=[0.5], colors=color, linewidths=width)
+
+
+def _title(axes: Axes, case: Case, kind: str, score: float, threshold: Threshold) -> None:
+    color = RED if case.is_mistake else INK
+    far = f"{score / threshold.value:.2f} × threshold" if threshold.value > 0 else f"score {score:.3g}"
+    axes.set_title(
+        f"{case.why}\n{kind}\n{far}", loc="center", color=color, fontsize=7.5, fontweight="normal", pad=4
+    )
+
+
+def _scale(figure: Figure, rows: np.ndarray, colours: ColourRange) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(colours.low, colours.high), HEAT), ax=rows, shrink=0.9, aspect=16, pad=0.015
+    )
+    bar.outline.set_visible(False)
+    bar.set_ticks(list(colours), labels=[f"{value:.2g}" for value in colours])
+    bar.ax.axhline(colours.contour, color="white", linewidth=0.8)
+    bar.set_label("error of a pixel", color=GREY)
+
+
+def _caption(test: JudgedImages, colours: ColourRange | None) -> str:
+    if colours is None:
+        return ""
+    known = "; green: the true defect" if test.masks is not None else ""
+    return f"{LINES}{known}. All maps share one scale, which good images hardly leave"

@@ -1,0 +1,139 @@
+"""How the scores of good images and anomalies lie, and where the threshold cuts them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from patchsets.anomaly.judged import JudgedImages
+from patchsets.anomaly.thresholds import Threshold
+from patchsets.figures.style import (
+    BLUE,
+    DASHED,
+    GREY,
+    INK,
+    ORANGE,
+    RED,
+    drawable,
+    headline,
+    new_figure,
+    styled,
+)
+
+BINS = 40
+HELD_OUT = "good, held out"
+
+
+@styled
+def score_histogram(test: JudgedImages, validation: JudgedImages, threshold: Threshold) -> Figure:
+    """Draw how the scores of the test split are spread, those of the held-out good images as an outline."""
+    figure = new_figure(6.6, 4.0)
+    axes = figure.subplots()
+    held_out = validation.score[~validation.is_anomaly]
+    every = np.concatenate([test.score, held_out, [threshold.value]])
+    edges: list[float] = np.histogram_bin_edges(every, BINS).tolist()
+    for rows, color, name in (
+        (~test.is_anomaly, BLUE, "good"),
+        (test.is_anomaly, ORANGE, "anomaly"),
+    ):
+        if rows.any():
+            axes.hist(
+                test.score[rows], edges, weights=_equal_shares(rows.sum()), color=color, alpha=0.65,
+                label=f"{name} ({rows.sum()})",
+            )  # fmt: skip
+    axes.hist(
+        held_out, edges, weights=_equal_shares(len(held_out)), histtype="step", color=INK, linewidth=1.1,
+        label=f"{HELD_OUT} ({len(held_out)})",
+    )  # fmt: skip
+    _mark(axes, threshold)
+    axes.set(xlabel=f"score ({test.chosen})", ylabel="share of its images")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title("Scores of good images and anomalies")
+    axes.legend(loc="upper right")
+    return figure
+
+
+@styled
+def score_boxplot(test: JudgedImages, validation: JudgedImages, threshold: Threshold) -> Figure:
+    """Draw the scores of each kind as a box and as points, and how many of them are called anomalies."""
+    groups = _groups(test, validation)
+    figure = new_figure(7.6, 1.3 + 0.46 * len(groups))
+    axes = figure.subplots()
+    boxes = axes.boxplot(
+        [group.score for group in groups], orientation="horizontal", widths=0.56, showfliers=False,
+        patch_artist=True, medianprops={"color": INK, "linewidth": 1.4},
+    )  # fmt: skip
+    for place, (box, group) in enumerate(zip(boxes["boxes"], groups, strict=True), start=1):
+        box.set(facecolor=group.color, alpha=0.35, edgecolor=group.color)
+        _points(axes, place, group, threshold)
+        _count(axes, place, group, threshold)
+    for line in (*boxes["whiskers"], *boxes["caps"]):
+        line.set(color=GREY, linewidth=0.9)
+    _mark(axes, threshold)
+    axes.set_yticks(range(1, len(groups) + 1), [group.name for group in groups])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(False, axis="y")
+    axes.set(xlabel=f"score ({test.chosen})", ylim=(len(groups) + 0.6, 0.4))
+    headline(figure, "Scores by kind of image", "red: mistakes at the threshold; a box holds the middle half")
+    return figure
+
+
+class Group(NamedTuple):
+    """Images that share a box."""
+
+    name: str
+    score: np.ndarray
+    is_anomaly: bool
+    color: str
+
+
+def _groups(test: JudgedImages, validation: JudgedImages) -> list[Group]:
+    """Return the held-out good images, the good ones of the test split, then defects, the clearest first."""
+    kinds = test.kinds()
+    defects = []
+    groups = [Group(HELD_OUT, validation.score[~validation.is_anomaly], False, GREY)]
+    for name, rows in zip(drawable(kinds), kinds.values(), strict=True):
+        if test.is_anomaly[rows].any():
+            defects.append(Group(name, test.score[rows], True, ORANGE))
+        else:
+            groups.append(Group(name, test.score[rows], False, BLUE))
+    return groups + sorted(defects, key=lambda group: -float(np.median(group.score)))
+
+
+def _equal_shares(number: int) -> np.ndarray:
+    return np.full(number, 1 / max(number, 1))
+
+
+def _points(axes: Axes, place: int, group: Group, threshold: Threshold) -> None:
+    """Draw the scores, spread over the height of their box."""
+    score = group.score
+    height = place + np.random.default_rng(0).uniform(-0.2, 0.2, len(score))
+    wrong = threshold.is_anomaly(score) != group.is_anomaly
+    axes.scatter(score[~wrong], height[~wrong], s=7, color=INK, alpha=0.4, linewidths=0, zorder=3)
+    axes.scatter(score[wrong], height[wrong], s=14, color=RED, alpha=0.9, linewidths=0, zorder=4)
+
+
+def _count(axes: Axes, place: int, group: Group, threshold: Threshold) -> None:
+    alarms = int(threshold.is_anomaly(group.score).sum())
+    axes.annotate(
+        f"{alarms} of {len(group.score)} {'found' if group.is_anomaly else 'alarms'}",
+        (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
+        color=INK if group.is_anomaly else GREY,
+    )  # fmt: skip
+
+
+def _mark(axes: Axes, threshold: Threshold) -> None:
+    """Draw the threshold and say where it comes from."""
+    axes.axvline(threshold.value, color=INK, linestyle=DASHED, linewidth=1.2, zorder=2)
+    axes.annotate(
+        f" threshold {threshold.value:.4g} ({threshold.method})",
+        (threshold.value, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        va="top",
+        fontsize=8.5,
+        color=INK,
+    )
