@@ -33,7 +33,7 @@ def reconstruction_comparison(
     rows += ["reconstruction"] * (test.reconstructions is not None)
     rows += ["error", "overlay"] * (colours is not None)
     width = max(len(cases), 4)
-    figure = new_figure(1.1 * width + 0.9, 1.08 * len(rows) + 1.05)
+    figure = new_figure(0.98 * width + 1.0, 1.0 * len(rows) + 1.05)
     grid = figure.subplots(len(rows), len(cases), squeeze=False)
     kinds = drawable(test.kind[case.row] for case in cases)
     for column, case, kind in zip(grid.T, cases, kinds, strict=True):
@@ -42,7 +42,7 @@ def reconstruction_comparison(
             bare(axes)
             _draw(axes, row, test, case.row, colours)
     for axes, row in zip(grid[:, 0], rows, strict=True):
-        axes.set_ylabel(row, color=INK)
+        axes.set_ylabel(row, color=INK, fontsize=8.5)
     if colours is not None:
         _scale(figure, grid[-2:], colours)
     headline(figure, "Mistakes first, then the best, median and worst answers", _caption(test, colours))
@@ -71,7 +71,7 @@ def _draw(axes: Axes, row: str, test: JudgedImages, n: int, colours: ColourRange
     axes.imshow(heat_overlay(test.images[n], np.asarray(share)))
     _contour(axes, test.maps[n] > colours.contour, "white", 0.8)
     if test.masks is not None:
-        _contour(axes, test.masks[n], GREEN, 1.4)
+        _contour(axes, test.masks[n], GREEN, 1.1)
     return None
 
 
@@ -84,7 +84,7 @@ def _title(axes: Axes, case: Case, kind: str, score: float, threshold: Threshold
     color = RED if case.is_mistake else INK
     far = f"{score / threshold.value:.2f} × threshold" if threshold.value > 0 else f"score {score:.3g}"
     axes.set_title(
-        f"{case.why}\n{kind}\n{far}", loc="center", color=color, fontsize=7.5, fontweight="normal", pad=4
+        f"{case.why}\n{kind}\n{far}", loc="center", color=color, fontsize=7, fontweight="normal", pad=4
     )
 
 

@@ -32,8 +32,7 @@ def score_histogram(test: JudgedImages, validation: JudgedImages, threshold: Thr
     figure = new_figure(6.6, 4.0)
     axes = figure.subplots()
     held_out = validation.score[~validation.is_anomaly]
-    every = np.concatenate([test.score, held_out, [threshold.value]])
-    edges: list[float] = np.histogram_bin_edges(every, BINS).tolist()
+    edges: list[float] = np.histogram_bin_edges(np.concatenate([test.score, held_out]), BINS).tolist()
     for rows, color, name in (
         (~test.is_anomaly, BLUE, "good"),
         (test.is_anomaly, ORANGE, "anomaly"),
@@ -47,11 +46,14 @@ def score_histogram(test: JudgedImages, validation: JudgedImages, threshold: Thr
         held_out, edges, weights=_equal_shares(len(held_out)), histtype="step", color=INK, linewidth=1.1,
         label=f"{HELD_OUT} ({len(held_out)})",
     )  # fmt: skip
-    _mark(axes, threshold)
+    axes.axvline(
+        threshold.value, color=INK, linestyle=DASHED, linewidth=1.2,
+        label=f"threshold {threshold.value:.4g} ({threshold.method})",
+    )  # fmt: skip
     axes.set(xlabel=f"score ({test.chosen})", ylabel="share of its images")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_title("Scores of good images and anomalies")
-    axes.legend(loc="upper right")
+    axes.legend(loc="best", fontsize=8.5)
     return figure
 
 
@@ -125,15 +127,12 @@ def _count(axes: Axes, place: int, group: Group, threshold: Threshold) -> None:
 
 
 def _mark(axes: Axes, threshold: Threshold) -> None:
-    """Draw the threshold and say where it comes from."""
+    """Draw the threshold and say where it comes from, on the side with more room."""
     axes.axvline(threshold.value, color=INK, linestyle=DASHED, linewidth=1.2, zorder=2)
+    left, right = axes.get_xlim()
+    is_at_right = threshold.value > (left + right) / 2
     axes.annotate(
-        f" threshold {threshold.value:.4g} ({threshold.method})",
-        (threshold.value, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, -3),
-        textcoords="offset points",
-        va="top",
-        fontsize=8.5,
-        color=INK,
-    )
+        f" threshold {threshold.value:.4g} ({threshold.method}) ",
+        (threshold.value, 0.99), xycoords=("data", "axes fraction"), va="top", color=INK, fontsize=8.5,
+        ha="right" if is_at_right else "left",
+    )  # fmt: skip
