@@ -37,7 +37,10 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return [preset, f"data.root={make_folder(folder / 'images')}"]
     if preset == "model=cnn":
         return [preset, "data.patch_size=null"]
-    if preset == "data=mnist" or preset.startswith("task=mnist"):
+    if preset == "model=lenet_attention_pool":
+        few = [f"+data.{split}_bags=8" for split in ("val", "test")]
+        return [preset, *words_for("data=mnist_bags", folder, monkeypatch), "data.train_bags=20", *few]
+    if preset.startswith("data=mnist") or preset.startswith("task=mnist"):
         monkeypatch.setenv("DATASET", str(stand_in_mnist(folder / "mnist", monkeypatch)))
     return [preset]
 
@@ -57,8 +60,8 @@ def stand_in_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write random digits in MNIST's layout, and let the reader believe them."""
     random = np.random.default_rng(0)
     arrays = {
-        "x_train": random.integers(0, 256, (60, 28, 28), dtype=np.uint8),
-        "y_train": np.arange(60, dtype=np.uint8) % 10,
+        "x_train": random.integers(0, 256, (240, 28, 28), dtype=np.uint8),
+        "y_train": np.arange(240, dtype=np.uint8) % 10,
         "x_test": random.integers(0, 256, (20, 28, 28), dtype=np.uint8),
         "y_test": np.arange(20, dtype=np.uint8) % 10,
     }

@@ -34,13 +34,15 @@ class Bags(VectorSets):
         self.split_seed = split_seed
 
     def read(self) -> dict[str, LabelledSets]:
+        random = np.random.default_rng(self.split_seed)
+        digits = self.read_digits()
+        return {split: self._fill(*digits[split], count, random) for split, count in self.bags.items()}
+
+    def read_digits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return what each split is filled from: images `[N, H, W]` uint8 and their digits."""
         images, digit = read_digits()
         rows = split_rows(len(digit), val=0.15, test=0.25, seed=self.split_seed)
-        random = np.random.default_rng(self.split_seed)
-        return {
-            split: self._fill(images[rows[split]], digit[rows[split]], count, random)
-            for split, count in self.bags.items()
-        }
+        return {split: (images[part], digit[part]) for split, part in rows.items()}
 
     def _fill(
         self, images: np.ndarray, digit: np.ndarray, count: int, random: np.random.Generator

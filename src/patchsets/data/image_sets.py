@@ -76,6 +76,7 @@ class ImageSets(LightningDataModule):
         )
         self.num_workers = num_workers
         self.splits: dict[str, LabelledImages] = {}
+        self.preprocessing: list[Preprocess] = []  # done already to the images of the splits
 
     def read(self) -> dict[str, LabelledImages]:
         """Read the images and split them into train, val and test."""
@@ -108,6 +109,7 @@ class ImageSets(LightningDataModule):
         for split, part in self.splits.items():
             images = preprocessed(part.images, name, version, function)
             self.splits[split] = replace(part, images=images)
+        self.preprocessing.append(function)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the shuffled training images."""

@@ -62,18 +62,28 @@ class Mnist(ImageSets):
 
     def prepare_data(self) -> None:
         """Find the files, or download them into the cache. Raises DataError where neither is possible."""
-        if _find() is None:
-            _download(_cache())
+        fetch_mnist()
 
     def read(self) -> dict[str, LabelledImages]:
-        place = _find()
-        if place is None:
-            raise DataError(f"MNIST is not there: {WHERE.format(place=_place())}")
-        arrays = _read_idx_files(place) if place.is_dir() else _read_npz(place)
+        arrays = read_mnist()
         train, label = arrays["x_train"], arrays["y_train"]
         rows = split_rows(len(train), val=self.val_fraction, test=0, seed=self.split_seed)
         splits = {split: labelled(train[rows[split]], label[rows[split]]) for split in ("train", "val")}
         return splits | {"test": labelled(arrays["x_test"], arrays["y_test"])}
+
+
+def fetch_mnist() -> None:
+    """Find the files, or download them into the cache. Raises DataError where neither is possible."""
+    if _find() is None:
+        _download(_cache())
+
+
+def read_mnist() -> Arrays:
+    """Return the four arrays by the names of SHA256, images `[N, 28, 28]`; raise DataError without them."""
+    place = _find()
+    if place is None:
+        raise DataError(f"MNIST is not there: {WHERE.format(place=_place())}")
+    return _read_idx_files(place) if place.is_dir() else _read_npz(place)
 
 
 def _place() -> str:

@@ -29,7 +29,14 @@ def preprocessed(images: Images, name: str, version: int, function: Preprocess) 
     return Images.from_arrays(np.load(folder / "images.npy"))
 
 
+def apply(function: Preprocess, images_BHWC: Tensor) -> Tensor:
+    """Return what `function` makes of images `[B, H, W, C]` of uint8, as such again."""
+    made_BCHW = function(images_BHWC.permute(0, 3, 1, 2).float() / 255)
+    return (made_BCHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
 def _make(folder: Path, images: Images, function: Preprocess) -> None:
-    parts = [function(images.take(rows).stacked()) for rows in torch.arange(len(images)).split(AT_ONCE)]
-    array = (torch.cat(parts) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    np.save(folder / "images.npy", array.squeeze(3).numpy() if images.channels == 1 else array.numpy())
+    height, width = images.size[0].tolist()
+    pixels_BHWC = images.pixels.view(-1, height, width, images.channels)
+    made_BHWC = torch.cat([apply(function, part) for part in pixels_BHWC.split(AT_ONCE)])
+    np.save(folder / "images.npy", made_BHWC.squeeze(3) if images.channels == 1 else made_BHWC)

@@ -3,7 +3,7 @@
 Shapes: B images, H, W pixels, C channels the network knows, K classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from patchsets.data.image_sets import ImageSets
 from patchsets.data.patches import PatchCutter
+from patchsets.data.preprocessing import Preprocess, apply
 from patchsets.errors import UserError
 from patchsets.set_module import Sets
 
@@ -20,17 +21,26 @@ LUMINANCE = (19595, 38470, 7471)  # of red, green, blue in 65536, as Pillow has 
 class Classifier(nn.Module):
     """From uint8 images `[B, H, W, 3]` to `probability` `[B, K]`.
 
-    `prepare` makes what the network is given from images `[B, H, W, C]` uint8.
+    `prepare` makes what the network is given from images `[B, H, W, C]` uint8, after the `preprocessing`.
     """
 
-    def __init__(self, network: nn.Module, channels: int, prepare: Callable[[Tensor], Sets | Tensor]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        channels: int,
+        preprocessing: Sequence[Preprocess],
+        prepare: Callable[[Tensor], Sets | Tensor],
+    ) -> None:
         super().__init__()
         self.network = network
         self.channels = channels
+        self.preprocessing = preprocessing
         self.prepare = prepare
 
     def forward(self, images_BHWC: Tensor) -> dict[str, Tensor]:
         images = grey(images_BHWC) if self.channels == 1 else images_BHWC
+        for function in self.preprocessing:
+            images = apply(function, images)
         return {"probability": self.network(self.prepare(images)).float().softmax(dim=1)}
 
 
@@ -51,7 +61,8 @@ def describe_classifier(network: nn.Module, data: ImageSets) -> tuple[nn.Module,
 
     Raises UserError where patches are left out by what they show, which no exported graph can follow.
     """
-    classifier = Classifier(network, data.splits["train"].images.channels, _preparation(data.cutter))
+    channels = data.splits["train"].images.channels
+    classifier = Classifier(network, channels, data.preprocessing, _preparation(data.cutter))
     return classifier, {
         "kind": "classification",
         "preprocessing": _sizes(data),
