@@ -32,6 +32,7 @@ class BestAndLast(Checkpoint):
         self._save_last(trainer)
         if self.last_is_best:
             self._make_last_the_best(trainer)
+        trainer.strategy.barrier()  # the other ranks may read the files at once
 
     def _save_last(self, trainer: Trainer) -> None:
         """Replace the file: written over, it would change the best epoch's too, which may be its second name.

@@ -2,15 +2,19 @@
 
 import sys
 
+from patchsets.distributed.place import rank
+
 
 class UserError(Exception):
     """What is wrong, where (file or key) and what to do; the process ends with `exit_code`."""
 
     exit_code = 1
+    details = ""  # for the log alone
 
     def tell(self) -> int:
-        """Print the line and return the exit code."""
-        print(f"error: {self}", file=sys.stderr)
+        """Print the line, where no other rank does, and return the exit code."""
+        if rank() == 0:
+            print(f"error: {self}", file=sys.stderr)
         return self.exit_code
 
 
@@ -26,6 +30,14 @@ class DataError(UserError):
 
 class NonFiniteLoss(UserError):
     """The loss is NaN or infinite."""
+
+
+class RankFailed(UserError):
+    """A process of a run on several devices failed; `details` is its traceback, where that was unexpected."""
+
+    def __init__(self, line: str, details: str = "") -> None:
+        super().__init__(line)
+        self.details = details
 
 
 class Interrupted(BaseException):

@@ -11,6 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from patchsets.build import build
 from patchsets.closing import closing_table, typed
+from patchsets.distributed.follow import follow
+from patchsets.distributed.meeting import learn_folder
+from patchsets.distributed.place import rank
 from patchsets.errors import Interrupted, UserError
 from patchsets.preflight import check_config, choose_config
 from patchsets.provenance import write_provenance
@@ -25,6 +28,9 @@ log = logging.getLogger(__name__)
 
 def run(composed: DictConfig) -> dict[str, float]:
     """Run one experiment and return its metrics."""
+    if rank() > 0:
+        follow(learn_folder())
+        return {}
     overrides = list(HydraConfig.get().overrides.task)
     config = choose_config(composed, overrides)
     check_config(config)
@@ -42,7 +48,7 @@ def run(composed: DictConfig) -> dict[str, float]:
         mirror.start()
         from patchsets.training import train
 
-        metrics |= train(config, recording)
+        metrics |= train(config, folder, recording.give_up)
     print(closing_table(folder, metrics, trackers))
     return metrics
 
@@ -104,7 +110,9 @@ def _told_when_it_ends(recording: Recording, mirror: Mirror) -> Iterator[dict[st
                 raise SystemExit(stop.exit_code) from None
             except UserError as mistake:
                 status, error = "failed", str(mistake)
-                log.error("%s", mistake, extra={"only_in_file": True})
+                log.error(
+                    "%s%s", mistake, mistake.details and f"\n{mistake.details}", extra={"only_in_file": True}
+                )
                 raise
             except BaseException as failure:
                 status, error = "failed", f"{type(failure).__name__}: {failure}"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -47,13 +48,19 @@ def choose_config(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
         )
     word = words[0]
     folder = find_folder(composed[word], word)
+    config = read_config(folder)
+    _apply(overrides, composed, config, word)
+    config.resume, config.repeat = (str(folder), None) if word == "resume" else (None, str(folder))
+    return config
+
+
+def read_config(folder: Path) -> DictConfig:
+    """Read the configuration of a run folder, types checked; raise ConfigError where it is damaged."""
     try:
         config = OmegaConf.merge(OmegaConf.structured(Config), load_config(folder))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{folder / 'config.yaml'}: {str(error).splitlines()[0]}") from error
     assert isinstance(config, DictConfig)
-    _apply(overrides, composed, config, word)
-    config.resume, config.repeat = (str(folder), None) if word == "resume" else (None, str(folder))
     return config
 
 

@@ -15,13 +15,20 @@ class TrainingBar(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._bar: tqdm[Any] | None = None
+        self._is_disabled = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._is_disabled:
+            return
         steps = trainer.estimated_stepping_batches
         total = int(steps) if steps != float("inf") else None
         self._bar = tqdm(
             total=total, initial=trainer.global_step, unit="step", dynamic_ncols=True, mininterval=0.2
         )
+
+    def disable(self) -> None:
+        """Show nothing; Lightning asks for it where another rank shows the bar."""
+        self._is_disabled = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from patchsets.atomic import appearing_whole
-from patchsets.errors import ConfigError
+from patchsets.errors import ConfigError, UserError
 from patchsets.secrets import redact
 from patchsets.workspace import ROOT
 
@@ -153,6 +153,11 @@ class Recording:
         if error:
             self._summary["error"] = redact(error)
         self._write()
+
+    def give_up(self, error: UserError) -> None:
+        """End the process at once, where it cannot end as usual."""
+        self.write_end("failed", {}, str(error))
+        os._exit(error.tell())
 
     def release(self) -> None:
         """Let go of the folder."""

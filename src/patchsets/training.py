@@ -1,6 +1,7 @@
 """The part of an experiment that needs torch: build what a configuration names, train, test, tell."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -13,18 +14,24 @@ from pytorch_lightning.callbacks import Callback
 from patchsets.build import build, build_later
 from patchsets.checkpointing import BestAndLast, StopsEarly
 from patchsets.checkpoints import last_checkpoint, load_weights
+from patchsets.distributed.together import together
+from patchsets.errors import RankFailed
 from patchsets.preflight import GIVEN
 from patchsets.progress import TrainingBar
-from patchsets.run import Recording, find_folder
+from patchsets.run import find_folder
 from patchsets.task.task import Task
 from patchsets.tracking.run_logger import RunLogger
 
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig, recording: Recording) -> dict[str, float]:
-    """Run one configuration in its run folder and return the test metrics."""
-    folder = recording.folder
+def train(
+    config: DictConfig, folder: Path, give_up: Callable[[RankFailed], None] = lambda _: None
+) -> dict[str, float]:
+    """Run one configuration in its run folder, as one of its ranks, and return the test metrics.
+
+    `give_up` ends the process where another rank failed and this one waits for it for ever.
+    """
     if config.debug:
         apply_debug(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
@@ -32,8 +39,9 @@ def train(config: DictConfig, recording: Recording) -> dict[str, float]:
     if config.init_from:
         task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
     trainer = build_trainer(config, task, folder)
-    metrics = task.run(trainer, resume_from=last_checkpoint(folder) if recording.resumed else None)
-    if saves_model(config) and trainer.is_global_zero:
+    with together(trainer, folder, give_up):
+        metrics = task.run(trainer, resume_from=last_checkpoint(folder))
+    if trainer.is_global_zero and saves_model(config):
         from patchsets.deployment.export import deploy
 
         deploy(task, folder, config.experiment_name)
@@ -50,7 +58,7 @@ def saves_model(config: DictConfig) -> bool:
 def apply_debug(config: DictConfig) -> None:
     """Make the run one that a debugger can follow: one batch, one process, nothing kept, nothing tracked."""
     with open_dict(config):
-        config.trainer.update(fast_dev_run=True, devices=1)
+        config.trainer.update(fast_dev_run=True, devices=1, num_nodes=1, strategy="auto")
         if "num_workers" in config.data:
             config.data.num_workers = 0
     log.info("debug: one batch of each split, one device, no workers, no logger, no checkpoint")
@@ -80,7 +88,7 @@ def build_trainer(config: DictConfig, task: Task, folder: Path) -> lightning.Tra
         callbacks = node.pop("callbacks", None) or []
     trusted = list(config.trusted_targets)
     own = [build(callback, "trainer.callbacks", trusted) for callback in callbacks]
-    return build(
+    trainer: lightning.Trainer = build(
         node,
         "trainer",
         trusted,
@@ -95,6 +103,9 @@ def build_trainer(config: DictConfig, task: Task, folder: Path) -> lightning.Tra
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    # its own SIGTERM handler waits for the other ranks, which may be gone; ours raise Interrupted
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _gpu_has_bf16(accelerator: str) -> bool:

@@ -1,34 +1,43 @@
 """Loaders that fetch a whole batch by one index, in an order that depends on seed and epoch alone."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle, islice
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 SEED_STRIDE = 1_000_003  # keeps the orders of two seeds apart for as many epochs
 
 
-class EpochSampler(Sampler[int]):
-    """A new random order each epoch, the same one whenever that epoch is run again."""
+class EpochSampler(DistributedSampler[Any]):
+    """A new random order each epoch, the same whenever that epoch is run again; without a seed as they stand.
 
-    def __init__(self, size: int, seed: int) -> None:
+    One rank of several takes every n-th row, the first ones repeated so that all take equally many: in each
+    step they see together what one process would see in a batch n times as large. Lightning, which would
+    divide the rows in another way, leaves a DistributedSampler alone.
+    """
+
+    def __init__(self, size: int, order_seed: int | None) -> None:
+        super().__init__(range(size), num_replicas=1, rank=0)  # type: ignore[arg-type]  # only its length counts
         self.size = size
-        self.seed = seed
-        self.epoch = 0
+        self.order_seed = order_seed
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning does."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
+    def divide(self, rank: int, ranks: int) -> None:
+        """Take one rank's share from now on."""
+        super().__init__(self.dataset, ranks, rank)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * SEED_STRIDE + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
+        return islice(cycle(self._order()), self.rank, self.total_size, self.num_replicas)
+
+    def _order(self) -> Iterable[int]:
+        if self.order_seed is None:
+            return range(self.size)
+        generator = torch.Generator().manual_seed(self.order_seed * SEED_STRIDE + self.epoch)
+        rows: list[int] = torch.randperm(self.size, generator=generator).tolist()
+        return rows
 
 
 class BatchedRows(Dataset[Any]):
@@ -50,7 +59,7 @@ def loader(rows: BatchedRows, batch_size: int, num_workers: int, shuffle_seed: i
     return DataLoader(
         rows,
         batch_size=batch_size,
-        sampler=None if shuffle_seed is None else EpochSampler(len(rows), shuffle_seed),
+        sampler=EpochSampler(len(rows), shuffle_seed),
         num_workers=num_workers,
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),

@@ -77,6 +77,14 @@ class AnomalyTask(Task):
             torch.manual_seed(self.seed)
             return self.make_network(**self.network_arguments()).to(self.device)
 
+    # Each of several ranks judges the whole of a split: scores, maps and threshold are those of all images
+
+    def val_dataloader(self) -> Any:
+        return self.data.val_dataloader()
+
+    def test_dataloader(self) -> Any:
+        return self.data.test_dataloader()
+
     # Validation: the loss of good images alone decides which epoch is best, and when to stop
 
     def validation_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
@@ -105,9 +113,9 @@ class AnomalyTask(Task):
     def on_train_epoch_end(self) -> None:
         means = self.step_log.means()
         for name, mean in means.items():
-            self.log(f"train/{name}_epoch", mean, batch_size=1)
+            self.log(f"train/{name}_epoch", mean, batch_size=1, sync_dist=True)
         if "loss" in means:
-            self.log("train_loss", means["loss"], batch_size=1)
+            self.log("train_loss", means["loss"], batch_size=1, sync_dist=True)
 
     # Test
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from patchsets.checkpoints import fill
 from patchsets.data.batch import Batch
+from patchsets.data.loading import EpochSampler
 from patchsets.data.set_data import SetData
 from patchsets.data_record import record_data
+from patchsets.distributed.gathering import gather_rows, mean_over_ranks
 from patchsets.errors import NonFiniteLoss
 from patchsets.optimizers import make_optimizer, make_schedule
 from patchsets.run import is_run_folder
@@ -73,7 +75,8 @@ class Task(LightningModule):
         folder = Path(trainer.default_root_dir)
         best = folder / "checkpoints" / "best.ckpt"
         metrics = trainer.test(self, ckpt_path=best if best.is_file() else None, verbose=False)[0]
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Trainer's own connector
+        is_kept = not trainer.fast_dev_run  # type: ignore[attr-defined]  # set by Trainer's own connector
+        if is_kept and trainer.is_global_zero:
             self.report(folder)
         return dict(metrics)
 
@@ -146,19 +149,25 @@ class Task(LightningModule):
 
     def on_fit_start(self) -> None:
         folder = Path(self.trainer.default_root_dir)
-        if is_run_folder(folder):
+        if self.trainer.is_global_zero and is_run_folder(folder):
             record_data(folder, self.data.fingerprint())
 
     def train_dataloader(self) -> Any:
-        loader = self.data.train_dataloader()
+        loader = self._divided(self.data.train_dataloader())
         loader.generator = torch.Generator().manual_seed(self.seed)  # else each start draws from torch's own
         return loader
 
     def val_dataloader(self) -> Any:
-        return self.data.val_dataloader()
+        return self._divided(self.data.val_dataloader())
 
     def test_dataloader(self) -> Any:
-        return self.data.test_dataloader()
+        return self._divided(self.data.test_dataloader())
+
+    def _divided(self, loader: Any) -> Any:
+        """Let a loader of `data/loading.py` give this rank's share; Lightning divides any other."""
+        if isinstance(getattr(loader, "sampler", None), EpochSampler):
+            loader.sampler.divide(self.global_rank, self.trainer.world_size)
+        return loader
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         return self.data.make_batch(batch, training=self.trainer.training)
@@ -177,8 +186,8 @@ class Task(LightningModule):
         self._seed(self.current_epoch)
 
     def _seed(self, epoch: int) -> None:
-        """Let randomness depend on the epoch alone: a resumed run draws what an uninterrupted one draws."""
-        torch.manual_seed(self.seed * SEED_STRIDE + epoch)
+        """Let randomness depend on rank and epoch alone: a resumed run draws what an unbroken one draws."""
+        torch.manual_seed((self.global_rank * SEED_STRIDE + self.seed) * SEED_STRIDE + epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         values = self.training_values(batch)
@@ -191,7 +200,7 @@ class Task(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         for name, mean in self.step_log.means().items():
-            self.log(f"train/{name}_epoch", mean, batch_size=1)
+            self.log(f"train/{name}_epoch", mean, batch_size=1, sync_dist=True)
 
     def _is_logged(self, step: int, batch_index: int) -> bool:
         trainer = self.trainer
@@ -202,7 +211,7 @@ class Task(LightningModule):
         values, bad = self.step_log.read()
         if bad is not None:
             raise NonFiniteLoss(self._describe(bad))
-        values = {f"train/{name}": value for name, value in values.items()}
+        values = {f"train/{name}": value for name, value in mean_over_ranks(values, self.device).items()}
         values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLogger):
@@ -232,8 +241,10 @@ class Task(LightningModule):
 
     def _log_judgement(self, split: str) -> None:
         """Judge all sets of a split at once: exact, whatever the sizes of the batches."""
-        judged = Judged(*(torch.cat(parts).cpu() for parts in zip(*self._judged, strict=True)))
+        output, label, index = (torch.cat(parts) for parts in zip(*self._judged, strict=True))
         self._judged.clear()
+        index, output, label = gather_rows(index, output, label)
+        judged = Judged(output, label, index)
         metrics = self.judge(judged.output, judged.label)
         if not math.isfinite(metrics["loss"]):
             raise NonFiniteLoss(
@@ -244,4 +255,4 @@ class Task(LightningModule):
             self.tested = judged
             metrics |= self.reference(judged)
         named = {f"{split}/{name}": value for name, value in metrics.items()}
-        self.log_dict(named, batch_size=len(judged.label))
+        self.log_dict(named, batch_size=len(judged.label), sync_dist=True)
