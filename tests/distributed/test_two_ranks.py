@@ -9,7 +9,14 @@ from whole_command import QUICK
 
 from patchsets.run import read_summary
 
-WORDS = [*QUICK, "hparams.patches=null", "hparams.schedule=null", "trainer.accelerator=cpu", "loggers=[]"]
+WORDS = [
+    *QUICK,
+    "save_model=false",
+    "hparams.patches=null",
+    "hparams.schedule=null",
+    "trainer.accelerator=cpu",
+    "loggers=[]",
+]
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "hparams.batch_size=150"]
 
 
