@@ -1,5 +1,6 @@
 """What the tests of tracking share: a run folder before its first step, and its description."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,11 @@ def description(folder: Path) -> RunDescription:
     """A run called like its folder, with plain hyper-parameters of every kind."""
     hparams = {"batch_size": 64, "learning_rate": 0.1, "optimizer": "SGD", "shuffle": True, "schedule": None}
     return RunDescription(folder, "first", folder.name, {"author": "me"}, hparams, 1_800_000_000.0)
+
+
+@pytest.fixture(scope="session")
+def neptune_imported() -> None:
+    """Import Neptune's client: it and its dependencies warn then, whatever filters say."""
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        import neptune  # noqa: F401

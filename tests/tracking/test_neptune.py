@@ -17,9 +17,7 @@ from patchsets.tracking.mirror import Mirror
 from patchsets.tracking.neptune import NeptuneTracker, answers, server_address
 from patchsets.tracking.tracker import RunDescription
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # at the import of Neptune's own dependencies
+pytestmark = pytest.mark.usefixtures("neptune_imported")
 
 
 def mirror(run: RunDescription) -> None:

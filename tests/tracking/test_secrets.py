@@ -56,6 +56,7 @@ def test_the_env_file_counts_and_never_wins_over_the_environment(
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("neptune_imported")
 def test_no_tracker_keeps_a_planted_token(
     folder: Path, description: RunDescription, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
