@@ -26,7 +26,7 @@ train: .venv/ready ## train a patch-set classifier on embedded images (about a m
 	@$(BIN)/python src/train.py $(OVERRIDES)
 
 test: .venv/ready ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python tests/run.py
 
 test-docker: .venv/ready ## build the image, train in it, look at it and tidy up, on a real engine (minutes; docs/docker.md)
 	@PATCHSETS_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker

@@ -40,6 +40,29 @@ def test_a_data_worker_that_ends_with_the_signal_is_not_reported() -> None:
         signal.signal(signal.SIGCHLD, earlier)
 
 
+class StoppedInItsDestructor:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_whose_exception_a_destructor_swallows_is_sent_anew() -> None:
+    with StopSignals(), pytest.raises(Interrupted):
+        StoppedInItsDestructor()
+        time.sleep(60)  # ended by the second signal
+
+
+def test_a_data_worker_does_not_report_that_its_stopped_parent_hung_up() -> None:
+    code = """
+import os, patchsets.stopping
+child = os.fork()
+if not child:
+    raise ConnectionResetError
+os.waitpid(child, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_data_workers_too_is_an_interruption(tmp_path: Path, stop: signal.Signals) -> None:
     words = [*QUICK, "hparams.max_epochs=500", "+data.num_workers=2", "loggers=csv", f"outputs={tmp_path}"]
