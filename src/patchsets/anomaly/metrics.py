@@ -27,14 +27,13 @@ def evaluate(test: JudgedImages, validation: JudgedImages, threshold: Threshold)
     Of the place: see pixel_metrics. Beside them trivial_auroc and, per class and split, the scores' mean,
     standard deviation and quantiles.
     """
-    metrics = dict(_of_decision(test, threshold))
-    if test.has_both:
-        metrics = dict(_of_ranking(test)) | metrics | dict(_per_kind(test))
-        if test.images is not None:
-            metrics["trivial_auroc"] = best_trivial(test.images, test.is_anomaly).auroc
     known = test.mask_is_known
+    metrics = dict(_of_ranking(test)) if test.has_both else {}
+    metrics |= dict(_of_decision(test, threshold))
     if test.maps is not None and test.masks is not None:
         metrics |= pixel_metrics(test.maps[known], test.masks[known])
+    if test.has_both:
+        metrics |= dict(_aurocs(test))
     return metrics | dict(_of_scores(test, "score")) | dict(_of_scores(validation, "validation_score"))
 
 
@@ -44,14 +43,13 @@ def _of_ranking(test: JudgedImages) -> Named:
     score, is_anomaly = test.score, test.is_anomaly
     yield "auroc", float(roc_auc_score(is_anomaly, score))
     yield from zip(("auroc_low", "auroc_high"), auroc_interval(score, is_anomaly), strict=True)
+    if test.images is not None:
+        yield "trivial_auroc", best_trivial(test.images, test.is_anomaly).auroc
     yield "average_precision", float(average_precision_score(is_anomaly, score))
     false, true, _ = roc_curve(is_anomaly, score)
     for percent in FEW_FALSE_POSITIVES:
         yield f"recall_at_{percent}_percent", float(true[false <= percent / 100].max())
     yield "oracle_f1", best_f1(score, is_anomaly)[0]
-    for name, other in test.scores.items():
-        plain = name.replace("/", "_").replace("+", "_")
-        yield f"auroc_by_score/{plain}", float(roc_auc_score(is_anomaly, other))
 
 
 def _of_decision(test: JudgedImages, threshold: Threshold) -> Named:
@@ -71,10 +69,13 @@ def _of_decision(test: JudgedImages, threshold: Threshold) -> Named:
             yield f"recall_by_kind/{kind}", float(alarm[rows & is_anomaly].mean())
 
 
-def _per_kind(test: JudgedImages) -> Named:
-    """Give the AUROC of each kind of defect against all good images."""
+def _aurocs(test: JudgedImages) -> Named:
+    """Give the AUROC of each score, and of each kind of defect against all good images."""
     from sklearn.metrics import roc_auc_score
 
+    for name, score in test.scores.items():
+        plain = name.replace("/", "_").replace("+", "_")
+        yield f"auroc_by_score/{plain}", float(roc_auc_score(test.is_anomaly, score))
     for kind, rows in test.kinds().items():
         these = rows | ~test.is_anomaly
         if (rows & test.is_anomaly).any():

@@ -1,0 +1,181 @@
+"""Finished runs of several methods, data and seeds as one table: AUROC with its spread and interval."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from patchsets.anomaly.judged import JudgedImages
+from patchsets.anomaly.predictions import read_predictions
+from patchsets.anomaly.uncertainty import TAIL, resampled_aurocs
+from patchsets.atomic import appearing_whole
+from patchsets.errors import ConfigError
+from patchsets.run import read_summary
+
+REPEATED = "seed"  # the key whose values are averaged over
+BESIDE = {
+    "untrained": "untrained_auroc",
+    "trivial": "trivial_auroc",
+    "recall": "recall",
+    "false alarms": "false_positive_rate",
+    "AU-PRO": "au_pro",
+}  # columns, and the metrics of the test split they show the mean of
+LEGEND = (
+    "AUROC: mean ± standard deviation over seeds; 95 %: bootstrap over test images; behind: below the best\n"
+    "of the same data, (?) where the test images cannot tell; untrained: the network before training;\n"
+    "trivial: the best of mean, standard deviation and range of the raw image; recall and false alarms:\n"
+    "at the threshold that each run chose on its validation split."
+)
+
+
+class Run(NamedTuple):
+    """A finished run: its metrics, and the test split as it judged it."""
+
+    metrics: Mapping[str, float]
+    test: JudgedImages
+
+
+@dataclass
+class Row:
+    """The runs that differ by their seed only."""
+
+    varied: dict[str, str]
+    runs: list[Run]
+    behind: tuple[float, bool] | None = (
+        None  # how far the best is ahead, and whether that is more than chance
+    )
+    draws: np.ndarray = field(init=False)  # [D] mean AUROC over the runs of each resampling of the images
+
+    def __post_init__(self) -> None:
+        self.draws = np.mean(
+            [resampled_aurocs(run.test.score, run.test.is_anomaly) for run in self.runs], axis=0
+        )
+
+    def mean(self, metric: str) -> float | None:
+        """Return the mean of a metric of the test split; None where a run has none."""
+        values = [run.metrics.get(f"test/{metric}") for run in self.runs]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if len(known) == len(values) else None
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation of the AUROC over seeds; None of a single run."""
+        values = [run.metrics["test/auroc"] for run in self.runs]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean AUROC, images being drawn anew."""
+        low, high = np.percentile(self.draws, (TAIL, 100 - TAIL))
+        return float(low), float(high)
+
+
+class Table(NamedTuple):
+    """A heading and lines of text, and the same in numbers."""
+
+    header: list[str]
+    lines: list[list[str]]
+    rows: list[Row]
+
+    def as_text(self) -> str:
+        """Return aligned columns and what they mean."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.lines, strict=True)]
+        drawn = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (self.header, *self.lines)]
+        return "\n".join([drawn[0], "-" * len(drawn[0]), *drawn[1:], "", LEGEND])
+
+    def as_markdown(self) -> str:
+        """Return a Markdown table and what it means."""
+        lines = [self.header, ["---"] * len(self.header), *self.lines]
+        return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", LEGEND, ""])
+
+    def as_csv(self) -> str:
+        """Return the numbers, unrounded."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        keys = list(self.rows[0].varied)
+        writer.writerow([*keys, "runs", "auroc", "auroc_std", "auroc_low", "auroc_high", *BESIDE.values()])
+        for row in self.rows:
+            beside = [row.mean(metric) for metric in BESIDE.values()]
+            writer.writerow(
+                [*row.varied.values(), len(row.runs), row.mean("auroc"), row.spread, *row.interval, *beside]
+            )
+        return text.getvalue()
+
+
+FORMATS = {".md": Table.as_markdown, ".csv": Table.as_csv}
+
+
+def output_path(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Return where `output=` wants the table, and the other words; ConfigError for another kind of file."""
+    others = [word for word in words if not word.startswith("output=")]
+    named = [Path(word.partition("=")[2]) for word in words if word.startswith("output=")]
+    if named and named[-1].suffix not in FORMATS:
+        raise ConfigError(f"output={named[-1]}: name a file that ends in {' or '.join(FORMATS)}")
+    return (named[-1] if named else None), others
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write the table as the file's ending says; it appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with appearing_whole(path) as temporary:
+        temporary.write_text(FORMATS[path.suffix](table), encoding="utf-8")
+
+
+def compare_runs(runs: Iterable[tuple[Mapping[str, str], Path]]) -> Table:
+    """Read run folders, each with what it has of the keys that vary; return the table.
+
+    The first key is what is compared: rows that agree in all others are compared with the best of them.
+    """
+    by_row: dict[tuple[tuple[str, str], ...], list[Run]] = defaultdict(list)
+    for varied, folder in runs:
+        row = tuple((key, value) for key, value in varied.items() if key != REPEATED)
+        by_row[row].append(_read(folder))
+    rows = [Row(dict(varied), found) for varied, found in by_row.items()]
+    by_data: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for one in rows:
+        by_data[tuple(one.varied.values())[1:]].append(one)
+    for same_data in by_data.values():
+        _compare_with_best(same_data)
+    return _table(rows)
+
+
+def _read(folder: Path) -> Run:
+    return Run(read_summary(folder)["metrics"], read_predictions(folder / "predictions.csv").test)
+
+
+def _compare_with_best(rows: list[Row]) -> None:
+    """Say how far each is behind the best; resampled on the same images, the difference has its interval."""
+    best = max(rows, key=lambda row: row.mean("auroc") or 0)
+    for row in rows:
+        difference = best.draws - row.draws
+        is_clear = _same_images(best, row) and float(np.percentile(difference, TAIL)) > 0
+        row.behind = ((best.mean("auroc") or 0) - (row.mean("auroc") or 0), is_clear)
+
+
+def _same_images(one: Row, other: Row) -> bool:
+    files = [list(run.test.file) for row in (one, other) for run in row.runs]
+    return all(names == files[0] for names in files)
+
+
+def _table(rows: list[Row]) -> Table:
+    header = [*rows[0].varied, "AUROC", "95 %", "behind", *BESIDE, "runs"]
+    return Table(header, [_line(row) for row in rows], rows)
+
+
+def _line(row: Row) -> list[str]:
+    spread = "" if row.spread is None else f" ± {row.spread:.3f}"
+    low, high = row.interval
+    gap, is_clear = row.behind or (0.0, True)
+    return [
+        *row.varied.values(),
+        f"{row.mean('auroc'):.3f}{spread}",
+        f"{low:.3f} to {high:.3f}",
+        f"{gap:.3f}{'' if is_clear else ' (?)'}" if gap > 0 else "best",
+        *("" if (mean := row.mean(metric)) is None else f"{mean:.3f}" for metric in BESIDE.values()),
+        str(len(row.runs)),
+    ]

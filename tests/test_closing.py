@@ -1,0 +1,25 @@
+"""The last lines of a run are short, however much it measured."""
+
+from pathlib import Path
+
+from patchsets.closing import closing_table
+
+
+def test_intervals_stand_beside_their_metric_and_folders_share_a_row(tmp_path: Path) -> None:
+    metrics = {"test/auroc": 0.9, "test/auroc_low": 0.85, "test/auroc_high": 0.95, "test/loss": 0.00012}
+    metrics |= {"test/recall_by_kind/scratch": 1.0, "test/recall_by_kind/日本": 0.5, "test/width_low": 2.0}
+    lines = [line.strip() for line in closing_table(tmp_path, metrics, []).splitlines() if line]
+    assert lines[:4] == [
+        "test/auroc           0.9000  (0.8500 to 0.9500)",
+        "test/loss            0.00012",
+        "test/recall_by_kind  scratch 1.0000   日本 0.5000",
+        "test/width_low       2.0000",
+    ]
+
+
+def test_a_row_too_wide_is_broken_between_its_values(tmp_path: Path) -> None:
+    metrics = {f"test/recall_by_kind/kind_{n}": 0.5 for n in range(20)}
+    lines = closing_table(tmp_path, metrics, []).splitlines()[1:-2]
+    assert len(lines) > 2
+    for line in lines:
+        assert len(line) <= 80 and line.endswith("0.5000")
