@@ -13,6 +13,7 @@ from patchsets.anomaly.detector import Detector, milliseconds_per_image
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.judging import Judge
 from patchsets.anomaly.metrics import evaluate
+from patchsets.anomaly.predictions import write_predictions
 from patchsets.anomaly.thresholds import Threshold, choose_threshold
 from patchsets.data.batch import ImageBatch
 from patchsets.errors import ConfigError, NonFiniteLoss
@@ -84,6 +85,20 @@ class AnomalyTask(Task):
 
     def test_dataloader(self) -> Any:
         return self.data.test_dataloader()
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        self._check_score_map()
+
+    @torch.no_grad()
+    def _check_score_map(self) -> None:
+        """Raise ConfigError where the network has no such map: known from one image, before training."""
+        network: Any = self.network
+        chosen, was_training = self.settings["score_map"], network.training
+        known = list(network.eval().maps(torch.zeros(1, *self.data.image_shape, device=self.device)))
+        network.train(was_training)
+        if chosen not in known:
+            raise ConfigError(f"hparams.score_map: this network has no {chosen}; it has {', '.join(known)}")
 
     # Validation: the loss of good images alone decides which epoch is best, and when to stop
 
@@ -164,7 +179,7 @@ class AnomalyTask(Task):
     # What is left
 
     def report(self, folder: Path) -> None:
-        """Write predictions and figures; they come with the package's report."""
+        write_predictions(folder / "predictions.csv", self.judged, self.validation, self.threshold)
 
     def detector(self) -> Detector:
         """Return the tested network with its threshold, calibration scores and colours, on its device."""

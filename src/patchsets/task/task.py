@@ -191,12 +191,14 @@ class Task(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         values = self.training_values(batch)
-        loss = next(iter(values.values()))
-        step = self.global_step
+        self.note_step(self.global_step, batch_index, batch, values)
+        return next(iter(values.values()))
+
+    def note_step(self, step: int, batch_index: int, batch: Any, values: Mapping[str, Tensor]) -> None:
+        """Keep the values of a training step, the loss first, and log them where it is time to."""
         self.step_log.add(step, batch_index, {name: v.detach() for name, v in values.items()}, batch.index)
         if self._is_logged(step, batch_index):
             self._log_step(step)
-        return loss
 
     def on_train_epoch_end(self) -> None:
         for name, mean in self.step_log.means().items():

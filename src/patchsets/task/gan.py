@@ -1,0 +1,78 @@
+"""Learn to draw good images again against an adversary: two networks, two optimizers, by turns."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from patchsets.data.batch import ImageBatch
+from patchsets.optimizers import make_optimizer, make_schedule
+from patchsets.task.anomaly import AnomalyTask
+
+
+class Adversarial(AnomalyTask):
+    """In each step the discriminator learns first, then the generator.
+
+    Held-out good images are judged without the adversary: by the error of image and code.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("maps", "generator_losses", "discriminator_loss")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.automatic_optimization = False
+
+    def configure_optimizers(self) -> Any:
+        network: Any = self.network
+        generator = nn.ModuleList([network.generator, network.second_encoder])
+        optimizers = [self._optimizer(part) for part in (generator, network.discriminator)]
+        name = self.settings["schedule"]
+        if name is None:
+            return optimizers
+        steps = int(self.trainer.estimated_stepping_batches)
+        return optimizers, [make_schedule(name, optimizer, steps) for optimizer in optimizers]
+
+    def _optimizer(self, part: nn.Module) -> torch.optim.Optimizer:
+        settings = self.settings
+        return make_optimizer(
+            part.parameters(),
+            settings["optimizer"],
+            settings["learning_rate"],
+            settings["weight_decay"],
+            self.optimizer_table,
+        )
+
+    def training_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
+        network: Any = self.network
+        optimizers: Any = self.optimizers()
+        generator, discriminator = optimizers
+        step = self.global_step // 2  # Lightning counts the steps of both
+        learned = self._descend(
+            discriminator, lambda: {"discriminator": network.discriminator_loss(batch.input)}
+        )
+        values = self._descend(generator, lambda: self.training_values(batch))
+        schedules: Any = self.lr_schedulers() or []
+        for schedule in schedules:
+            schedule.step()
+        self.note_step(step, batch_index, batch, values | learned)
+
+    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        return self.network.generator_losses(batch.input)  # type: ignore[operator]
+
+    def _descend(self, optimizer: Any, losses: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Let one of the two learn from the first of its losses while the other holds still."""
+        self.toggle_optimizer(optimizer)
+        values = losses()
+        optimizer.zero_grad()
+        self.manual_backward(next(iter(values.values())))
+        self.clip_gradients(optimizer, self.settings["gradient_clip"], "norm")
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+        return values
+
+    def validation_values(self, batch: ImageBatch) -> dict[str, Tensor]:
+        network: Any = self.network
+        values = self.training_values(batch)
+        without = network.contextual * values["contextual"] + network.encoding * values["encoding"]
+        return {**values, "loss": without}
