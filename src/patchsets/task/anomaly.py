@@ -13,7 +13,7 @@ from patchsets.anomaly.detector import Detector, milliseconds_per_image
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.judging import Judge
 from patchsets.anomaly.metrics import evaluate
-from patchsets.anomaly.predictions import write_predictions
+from patchsets.anomaly.report import write_report
 from patchsets.anomaly.thresholds import Threshold, choose_threshold
 from patchsets.data.batch import ImageBatch
 from patchsets.errors import ConfigError, NonFiniteLoss
@@ -42,6 +42,7 @@ class AnomalyTask(Task):
         self.validation: JudgedImages
         self.judged: JudgedImages
         self.threshold: Threshold
+        self.untrained_auroc: float | None = None
         self._losses: list[tuple[dict[str, Tensor], int]] = []
 
     def _check_pairing(self) -> None:
@@ -164,9 +165,8 @@ class AnomalyTask(Task):
         self._log_losses("test")
         metrics = evaluate(self.judged, self.validation, self.threshold)
         if "untrained" in judged and "auroc" in metrics:
-            metrics["untrained_auroc"] = evaluate(judged["untrained"], self.validation, self.threshold)[
-                "auroc"
-            ]
+            self.untrained_auroc = evaluate(judged["untrained"], self.validation, self.threshold)["auroc"]
+            metrics["untrained_auroc"] = self.untrained_auroc
         metrics["milliseconds_per_image"] = self._milliseconds()
         self.log_dict({f"test/{name}": value for name, value in metrics.items()}, batch_size=len(self.judged))
 
@@ -179,7 +179,11 @@ class AnomalyTask(Task):
     # What is left
 
     def report(self, folder: Path) -> None:
-        write_predictions(folder / "predictions.csv", self.judged, self.validation, self.threshold)
+        write_report(folder, self.judged, self.validation, self.threshold, self.extras())
+
+    def extras(self) -> dict[str, Any]:
+        """Return further figures for the report by name, and AUROCs to stand beside the task's own."""
+        return {} if self.untrained_auroc is None else {"untrained": self.untrained_auroc}
 
     def detector(self) -> Detector:
         """Return the tested network with its threshold, calibration scores and colours, on its device."""

@@ -1,7 +1,6 @@
 """Learn to draw good images again from codes that can be drawn at random too."""
 
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -16,15 +15,11 @@ class Variational(Reconstruction):
 
     needs: ClassVar[tuple[str, ...]] = (*Reconstruction.needs, "sample")
 
-    def report(self, folder: Path) -> None:
-        from patchsets.atomic import appearing_whole
-        from patchsets.figures.samples import image_grid
+    def extras(self) -> dict[str, Any]:
+        from patchsets.figures import samples
 
-        super().report(folder)
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(self.seed)
             images = as_pictures(self.network.eval().sample(SAMPLES).cpu().numpy())  # type: ignore[operator]
-        figure = image_grid(images, "Samples", "Images drawn from random codes, none of a real one.")
-        (folder / "figures").mkdir(exist_ok=True)
-        with appearing_whole(folder / "figures" / "samples.png") as path:
-            figure.savefig(path, format="png")
+        caption = "Drawn from random codes: what the network takes for good."
+        return {**super().extras(), "samples": samples(images, "Samples", caption)}
