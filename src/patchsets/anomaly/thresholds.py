@@ -7,8 +7,8 @@ import numpy as np
 
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.errors import ConfigError, DataError
+from patchsets.schema import THRESHOLDS
 
-METHODS = ("quantile", "f1", "k_sigma")
 SIGMAS = 3.0
 
 
@@ -21,7 +21,7 @@ class Threshold:
     """
 
     value: float
-    method: str  # one of METHODS, manual, or oracle: chosen on the very images it is judged by
+    method: str  # one of THRESHOLDS, manual, or oracle: chosen on the very images it is judged by
     calibration: np.ndarray = field(repr=False)  # [n] sorted scores of held-out good images
     nominal_rate: float | None = None
     note: str = ""
@@ -44,7 +44,7 @@ class Threshold:
 def choose_threshold(
     method: str | float, validation: JudgedImages, false_positive_rate: float = 0.05
 ) -> Threshold:
-    """Return the threshold that a word of METHODS finds, or the number given.
+    """Return the threshold that a word of THRESHOLDS finds, or the number given.
 
     Raises ConfigError for what is neither, or for f1 without anomalies to learn from; DataError where the
     validation split has no good image.
@@ -60,7 +60,7 @@ def choose_threshold(
         return Threshold(float(good.mean() + SIGMAS * good.std()), "k_sigma", good)
     if method == "f1":
         return _f1_of_validation(validation, good)
-    raise ConfigError(f"hparams.threshold: {method!r} is none of {', '.join(METHODS)}, nor a number")
+    raise ConfigError(f"hparams.threshold: {method!r} is none of {', '.join(THRESHOLDS)}, nor a number")
 
 
 def conformal_quantile(good: np.ndarray, false_positive_rate: float) -> Threshold:

@@ -33,8 +33,8 @@ def reconstruction_comparison(
     rows += ["reconstruction"] * (test.reconstructions is not None)
     rows += ["error", "overlay"] * (colours is not None)
     width = max(len(cases), 4)
-    figure = new_figure(0.98 * width + 1.0, 1.0 * len(rows) + 1.05)
-    grid = figure.subplots(len(rows), len(cases), squeeze=False)
+    figure = new_figure(0.98 * width + 1.0, 0.96 * len(rows) + 1.1)
+    grid = figure.subplots(len(rows), len(cases), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.03})
     kinds = drawable(test.kind[case.row] for case in cases)
     for column, case, kind in zip(grid.T, cases, kinds, strict=True):
         _title(column[0], case, kind, test.score[case.row], threshold)
