@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from patchsets import schema
 from patchsets.config_errors import explain, is_config_error
 from patchsets.errors import ConfigError, UserError
+from patchsets.search.words import flags_last
 
 schema.register()
 
@@ -30,6 +31,7 @@ def main(config: DictConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = flags_last(sys.argv[1:])
     try:
         main()
     except UserError as error:

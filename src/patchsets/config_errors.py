@@ -34,6 +34,8 @@ def explain(error: Exception) -> str:
     for cause in chain:
         if isinstance(cause, OverrideParseException):
             key, _, value = (cause.override or "").partition("=")
+            if value.endswith("()"):
+                return f"{cause.override}: there is nothing to choose from; write {value[:-1]}...)"
             return f"{cause.override} cannot be read: write key=value, perhaps \"{key}='{value}'\""
         if isinstance(cause, MissingConfigException):
             return _missing_option(cause)
@@ -42,6 +44,8 @@ def explain(error: Exception) -> str:
         group = next(word for word in sys.argv[1:] if word.endswith("=null")).removesuffix("=null")
         none = "'loggers=[]' for none, or " if group == "loggers" else ""
         return f"{group}=null: write {none}one of {', '.join(options(group))}"
+    if found := re.search(r"Sweep parameters? (.*?) requires --multirun", text):
+        return f"{found[1].strip(chr(39))}: a sweep needs -m"
     if unknown := _unknown_key(text):
         config = _composed()
         if target := _taker(config, unknown):

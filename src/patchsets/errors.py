@@ -40,6 +40,10 @@ class RankFailed(UserError):
         self.details = details
 
 
+class Pruned(Exception):
+    """A search stopped this trial early: its elders were better at the same epoch."""
+
+
 class Interrupted(BaseException):
     """The process was asked to stop by a signal (Ctrl-C, SIGTERM); the run is closed and can be resumed."""
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from patchsets.build import build
@@ -14,11 +13,12 @@ from patchsets.closing import closing_table, typed
 from patchsets.distributed.follow import follow
 from patchsets.distributed.meeting import learn_folder
 from patchsets.distributed.place import rank
-from patchsets.errors import Interrupted, UserError
+from patchsets.errors import Interrupted, Pruned, UserError
 from patchsets.preflight import check_config, choose_config
 from patchsets.provenance import write_provenance
-from patchsets.run import Recording, is_run_folder, new_folder, read_summary, status
-from patchsets.run_log import start_log
+from patchsets.run import Recording, is_run_folder, new_folder
+from patchsets.run_log import end_log, start_log
+from patchsets.search.trial import read_note, trial_folder
 from patchsets.stopping import StopSignals
 from patchsets.tracking.mirror import Mirror
 from patchsets.tracking.tracker import RunDescription, Tracker
@@ -34,11 +34,8 @@ def run(composed: DictConfig) -> dict[str, float]:
     overrides = list(HydraConfig.get().overrides.task)
     config = choose_config(composed, overrides)
     check_config(config)
-    trackers = _build_trackers(config)
+    trackers = build_trackers(config)
     folder, resumed = _open_folder(config)
-    if _is_finished_trial(folder):
-        print(f"{folder} is finished already: {' '.join(overrides)}")
-        return dict(read_summary(folder)["metrics"])
     recording = Recording(folder, resumed)
     mirror = Mirror(folder, trackers, describe(config, recording))
     with _told_when_it_ends(recording, mirror) as metrics:
@@ -49,11 +46,12 @@ def run(composed: DictConfig) -> dict[str, float]:
         from patchsets.training import train
 
         metrics |= train(config, folder, recording.give_up)
-    print(closing_table(folder, metrics, trackers))
+    if trial_folder() is None:
+        print(closing_table(folder, metrics, trackers))
     return metrics
 
 
-def _build_trackers(config: DictConfig) -> dict[str, Tracker]:
+def build_trackers(config: DictConfig) -> dict[str, Tracker]:
     """Build what mirrors the run, before its folder is made: a wrong address is a mistake like any other."""
     if config.debug:
         return {}
@@ -65,27 +63,22 @@ def _open_folder(config: DictConfig) -> tuple[Path, bool]:
     """Return the run folder, and whether it holds a run to be continued."""
     if config.resume:
         return Path(config.resume), True
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
-        folder = Path(HydraConfig.get().runtime.output_dir)
+    if folder := trial_folder():
         return folder, is_run_folder(folder)
     return new_folder(Path(config.outputs), config.experiment_name), False
-
-
-def _is_finished_trial(folder: Path) -> bool:
-    """Tell whether an earlier start of the same sweep has done this trial."""
-    return HydraConfig.get().mode is RunMode.MULTIRUN and status(folder) == "finished"
 
 
 def describe(config: DictConfig, recording: Recording) -> RunDescription:
     """Return what every tracker lists about the run."""
     hparams = OmegaConf.to_container(config.hparams, resolve=True)
     assert isinstance(hparams, dict)
+    note = read_note(recording.folder)
     plain = {str(name): str(value) if isinstance(value, list) else value for name, value in hparams.items()}
     return RunDescription(
         folder=recording.folder,
         experiment_name=config.experiment_name,
         run_name=recording.folder.name,
-        tags=dict(config.tags),
+        tags=dict(config.tags) | (note.tags if note else {}),
         hparams={**plain, "seed": config.seed},
         started=recording.started,
     )
@@ -106,8 +99,12 @@ def _told_when_it_ends(recording: Recording, mirror: Mirror) -> Iterator[dict[st
                 yield metrics
             except Interrupted as stop:
                 status = "interrupted"
-                print(f"\ninterrupted; to go on: python src/train.py resume={typed(recording.folder)}")
+                if trial_folder() is None:
+                    print(f"\ninterrupted; to go on: python src/train.py resume={typed(recording.folder)}")
                 raise SystemExit(stop.exit_code) from None
+            except Pruned as pruned:
+                status = "pruned"
+                _note("pruned %s", str(pruned))
             except UserError as mistake:
                 status, error = "failed", str(mistake)
                 log.error(
@@ -125,3 +122,4 @@ def _told_when_it_ends(recording: Recording, mirror: Mirror) -> Iterator[dict[st
                 mirror.close(status, may_be_left=lambda: signals.hear(True))
     finally:
         recording.release()
+        end_log()

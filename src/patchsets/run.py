@@ -105,12 +105,13 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def status(folder: Path) -> str:
     """Return running, finished, failed or interrupted; dead for a run that was killed without a word."""
     said = str(read_summary(folder).get("status", "unknown"))
-    return "dead" if said == "running" and not _is_alive(folder) else said
+    return "dead" if said == "running" and not is_held(folder / ".lock") else said
 
 
-def _is_alive(folder: Path) -> bool:
+def is_held(path: Path) -> bool:
+    """Tell whether a living process has locked the file."""
     try:
-        with (folder / ".lock").open("r+") as lock:
+        with path.open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -29,14 +29,20 @@ def start_log(folder: Path) -> None:
     to_screen = logging.StreamHandler()
     to_screen.setFormatter(Redacting("%(message)s"))
     to_screen.addFilter(lambda record: not getattr(record, "only_in_file", False))
+    end_log()
     root = logging.getLogger()
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
     root.addHandler(to_file)
     root.addHandler(to_screen)
     root.setLevel(logging.INFO)
     quieten()
+
+
+def end_log() -> None:
+    """Close what the log of a run was written to: another run of this process has its own."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def quieten() -> None:

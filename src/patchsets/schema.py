@@ -96,6 +96,22 @@ def _is_patch_count(patches: Any) -> bool:
 
 
 @dataclass
+class Sweep:
+    """How -m searches; src/patchsets/search/ checks and uses it."""
+
+    n_trials: int | None = (
+        None  # finished trials to reach; null: every combination, or 20 where there is no end
+    )
+    sampler: str = "tpe"  # tpe, random, gp, qmc or nsgaii, with options as Optuna calls them
+    sampler_options: dict[str, Any] = field(default_factory=dict)
+    pruner: str = "none"  # none, median, percentile, halving, hyperband or threshold
+    pruner_options: dict[str, Any] = field(default_factory=dict)
+    metric: Any = None  # null: what the task chooses its best epoch by; a name, or several
+    direction: Any = None  # minimize or maximize; one for each metric
+    storage: str | None = None  # null: $OPTUNA_STORAGE, else a journal in the sweep's folder
+
+
+@dataclass
 class Config:
     """The root of the configuration; `build.py` checks the groups against the targets they name."""
 
@@ -111,6 +127,7 @@ class Config:
     trusted_targets: list[str] = field(default_factory=list)
     optimizers: dict[str, Any] = field(default_factory=dict)
     hparams: Hparams = field(default_factory=Hparams)
+    sweep: Sweep = field(default_factory=Sweep)
     task: Any = None
     data: Any = None
     model: Any = None
@@ -118,16 +135,21 @@ class Config:
     loggers: Any = None
 
 
+# What may change between two starts of one sweep: how far it goes, and on what.
+OF_A_START = ("-m", "--multirun", "sweep.n_trials=", "hydra/launcher=", "hydra.launcher.")
+
+
 def _sweep_name() -> str:
     """Name a sweep after its command, so that the same command finds its folder again."""
-    words = sorted(word for word in sys.argv[1:] if word not in ("-m", "--multirun"))
+    words = sorted(word for word in sys.argv[1:] if not word.startswith(OF_A_START))
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:10]
 
 
 def register() -> None:
     """Make the schema and the resolvers known to Hydra."""
     schema = OmegaConf.structured(Config)
-    OmegaConf.set_struct(schema.tags, False)  # so that tags.author=me needs no +
+    for node in (schema.tags, schema.sweep.sampler_options, schema.sweep.pruner_options):
+        OmegaConf.set_struct(node, False)  # so that tags.author=me needs no +
     ConfigStore.instance().store(name="schema", node=schema)
     OmegaConf.register_new_resolver("workspace", lambda path: str(ROOT / path), replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, use_cache=True, replace=True)

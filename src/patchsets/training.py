@@ -19,6 +19,7 @@ from patchsets.errors import RankFailed
 from patchsets.preflight import GIVEN
 from patchsets.progress import TrainingBar
 from patchsets.run import find_folder
+from patchsets.search.pruning import pruning
 from patchsets.task.task import Task
 from patchsets.tracking.run_logger import RunLogger
 
@@ -95,6 +96,7 @@ def build_trainer(config: DictConfig, task: Task, folder: Path) -> lightning.Tra
         callbacks=[
             *own,
             TrainingBar(),
+            *pruning(folder),
             *([] if config.debug else checkpointing(config, task, folder)),
         ],
         logger=False if config.debug else RunLogger(folder),

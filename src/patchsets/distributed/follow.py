@@ -11,6 +11,7 @@ from pathlib import Path
 from patchsets import schema
 from patchsets.distributed.failures import leave_note
 from patchsets.distributed.place import rank
+from patchsets.errors import Pruned
 
 
 def follow(folder: Path) -> None:
@@ -25,6 +26,8 @@ def follow(folder: Path) -> None:
         from patchsets.training import train
 
         train(read_config(folder), folder)
+    except Pruned:  # by all ranks at once: no failure
+        return
     except BaseException as error:
         leave_note(folder, rank(), error)
         os._exit(1)  # leaving as usual would wait for the others

@@ -12,7 +12,7 @@ from patchsets.distributed.failures import PATIENCE, find_failure, forget_notes
 from patchsets.distributed.followers import Followers
 from patchsets.distributed.meeting import tell_folder
 from patchsets.distributed.place import rank, started_together
-from patchsets.errors import ConfigError, Interrupted, RankFailed, UserError
+from patchsets.errors import ConfigError, Interrupted, Pruned, RankFailed, UserError
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def together(trainer: Trainer, folder: Path, give_up: Callable[[RankFailed], Non
         with _followers(trainer, folder, give_up):
             try:
                 yield
-            except UserError:
+            except (UserError, Pruned):
                 raise
             except (Exception, Interrupted) as error:
                 patience = 0 if isinstance(error, Interrupted) else PATIENCE

@@ -17,7 +17,7 @@ def artifacts(folder: Path, pattern: str = "*") -> Iterator[tuple[Path, str]]:
     """
     for path in sorted(folder.rglob(pattern)):
         relative = path.relative_to(folder)
-        if path.is_file() and _is_kept(relative):
+        if path.is_file() and _is_kept(relative) and not _is_of_a_trial(folder, relative):
             parent = "" if relative.parent == Path() else relative.parent.as_posix()
             with TemporaryDirectory() as copies:
                 yield _without_secrets(path, Path(copies)), parent
@@ -26,6 +26,11 @@ def artifacts(folder: Path, pattern: str = "*") -> Iterator[tuple[Path, str]]:
 def _is_kept(relative: Path) -> bool:
     hidden = any(part.startswith(".") for part in relative.parts)
     return not hidden and relative.parts[0] not in OTHER_TRACKERS and relative.as_posix() not in LEFT_OUT
+
+
+def _is_of_a_trial(folder: Path, relative: Path) -> bool:
+    """Tell whether a file of a sweep's folder is in a run folder, which is a run of its own."""
+    return (folder / relative.parts[0] / "trial.json").is_file()
 
 
 def _without_secrets(path: Path, copies: Path) -> Path:

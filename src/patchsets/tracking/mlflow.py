@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY_TAG = "patchsets.key"  # finds a run again whose creation was never answered
-STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "pruned": "KILLED"}
 METRICS_PER_REQUEST = 900  # MLflow takes at most 1000, in at most a megabyte
 PARAMS_PER_REQUEST = 100
 LONGEST_PARAM, LONGEST_TAG, LONGEST_KEY = 6000, 8000, 250  # characters MLflow takes

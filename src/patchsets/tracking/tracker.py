@@ -53,4 +53,4 @@ class Tracker(Protocol):
         """Take a new or changed PNG."""
 
     def finish(self, status: str) -> None:
-        """Take the remaining files and how the run ended: finished, failed or interrupted."""
+        """Take the remaining files and how the run ended: finished, failed, interrupted or pruned."""
