@@ -1,6 +1,7 @@
 """Runs of train.py's work in the process of a test, and stand-ins for what a preset cannot run without."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,13 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return [preset, "data=max_regression"]
     if preset == "data=folder":
         return [preset, f"data.root={make_folder(folder / 'images')}"]
+    if preset.startswith("data=anomaly"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        own = [f"+data.{name}=4" for name in ("train", "val", "per_kind")]
+        if preset == "data=anomaly":
+            own = [f"data.root={make_anomaly_folder(folder / 'images')}"]
+            shutil.copytree(folder / "images/test", folder / "images/val")  # a classifier needs both classes
+        return [preset, "model=cnn", "hparams.image_size=16", *own]
     if preset == "model=cnn":
         return [preset, "data.patch_size=null"]
     if preset == "model=lenet_attention_pool":
@@ -53,6 +61,24 @@ def make_folder(root: Path) -> Path:
         for number in range(8):
             pixels = random.integers(0, 120, (24, 20 + number), dtype=np.uint8) + 120 * (name == "light")
             Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.png")
+    return root
+
+
+def make_anomaly_folder(root: Path) -> Path:
+    """Write a few noisy images in MVTec AD's layout, with a mask for each defect."""
+    random = np.random.default_rng(0)
+    for place, count in {"train/good": 10, "test/good": 4, "test/hole": 3}.items():
+        (root / place).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(100, 150, (20, 24), dtype=np.uint8)
+            if place == "test/hole":
+                pixels[5:10, 5:10] = 0
+            Image.fromarray(pixels).save(root / place / f"{number:03}.png")
+    (root / "ground_truth/hole").mkdir(parents=True)
+    mask = np.zeros((20, 24), np.uint8)
+    mask[5:10, 5:10] = 255
+    for number in range(3):
+        Image.fromarray(mask).save(root / "ground_truth/hole" / f"{number:03}_mask.png")
     return root
 
 

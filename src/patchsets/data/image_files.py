@@ -1,9 +1,9 @@
 """Image files as arrays of bytes, whatever their mode; all that cannot be read are named at once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,11 @@ LARGEST_TOTAL = 8 * 2**30  # bytes of all images together, which are held in mem
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A decoded file: `[H, W]` or `[H, W, 3]` uint8, and the hash of its shape and pixels."""
+    """A decoded file: `[H, W]` or `[H, W, 3]` uint8, and the hash of its shape and pixels as they were."""
 
     pixels: np.ndarray
     sha256: str
+    size: tuple[int, int]  # height and width of the file
 
 
 def is_image_name(path: Path) -> bool:
@@ -36,15 +37,21 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def read_images(paths: Sequence[Path], root: Path, smallest: int) -> list[ImageFile]:
-    """Decode files, several at a time.
+def read_images(
+    paths: Sequence[Path],
+    root: Path,
+    smallest: int,
+    shrink: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[ImageFile]:
+    """Decode files, several at a time; `shrink` is done to each at once, before the next are in memory.
 
     Raises DataError with every file, relative to `root`, that is broken or has a side of fewer than
     `smallest` pixels, and where all together are too large for memory.
     """
     with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
-        _check_total(list(pool.map(_bytes_of, paths)), root)
-        results = list(pool.map(lambda path: _try(path, smallest), paths))
+        if shrink is None:
+            _check_total(list(pool.map(_bytes_of, paths)), root)
+        results = list(pool.map(lambda path: _try(path, smallest, shrink), paths))
     bad = [
         f"{shown(path.relative_to(root))}: {result}"
         for path, result in zip(paths, results, strict=True)
@@ -90,9 +97,12 @@ def _check_total(sizes: Sequence[int], root: Path) -> None:
         )
 
 
-def _try(path: Path, smallest: int) -> ImageFile | Unusable:
+def _try(
+    path: Path, smallest: int, shrink: Callable[[np.ndarray], np.ndarray] | None
+) -> ImageFile | Unusable:
     try:
-        return _read(path, smallest)
+        file = _read(path, smallest)
+        return file if shrink is None else replace(file, pixels=shrink(file.pixels))
     except Unusable as reason:
         return reason
     except Exception as error:  # decoders raise anything on broken bytes: SyntaxError, struct.error, ...
@@ -106,4 +116,4 @@ def _read(path: Path, smallest: int) -> ImageFile:
     check_smallest(pixels, smallest)
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.tobytes())
-    return ImageFile(pixels, digest.hexdigest())
+    return ImageFile(pixels, digest.hexdigest(), (pixels.shape[0], pixels.shape[1]))
