@@ -14,6 +14,7 @@ from patchsets import schema
 from patchsets.config_errors import explain, is_config_error
 from patchsets.errors import ConfigError, UserError
 from patchsets.search.words import flags_last
+from patchsets.words import quote_note
 
 schema.register()
 
@@ -31,7 +32,7 @@ def main(config: DictConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = flags_last(sys.argv[1:])
+    sys.argv[1:] = flags_last(quote_note(sys.argv[1:]))
     try:
         main()
     except UserError as error:

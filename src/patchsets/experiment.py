@@ -81,6 +81,7 @@ def describe(config: DictConfig, recording: Recording) -> RunDescription:
         tags=dict(config.tags) | (note.tags if note else {}),
         hparams={**plain, "seed": config.seed},
         started=recording.started,
+        note=config.note,
     )
 
 

@@ -117,6 +117,7 @@ class Config:
 
     experiment_name: str = "patch_sets"
     tags: dict[str, str] = field(default_factory=dict)
+    note: str = ""  # why this was run, in your own words
     seed: int = 0
     debug: bool = False
     resume: str | None = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY_TAG = "patchsets.key"  # finds a run again whose creation was never answered
+DESCRIPTION = "mlflow.note.content"  # what MLflow's page shows as the run's description
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "pruned": "KILLED"}
 METRICS_PER_REQUEST = 900  # MLflow takes at most 1000, in at most a megabyte
 PARAMS_PER_REQUEST = 100
@@ -106,6 +107,8 @@ class MlflowTracker:
 
     def _create_run(self, experiment: str, key: str) -> str:
         tags = {_valid(name): text[:LONGEST_TAG] for name, text in self._run.tags.items()} | {KEY_TAG: key}
+        if self._run.note:
+            tags[DESCRIPTION] = self._run.note[:LONGEST_TAG]
         started = _milliseconds(self._run.started)
         run = self._client.create_run(experiment, started, tags, run_name=self._run.run_name)
         return str(run.info.run_id)

@@ -20,12 +20,13 @@ class RunDescription:
     tags: dict[str, str]
     hparams: dict[str, Plain]
     started: float
+    note: str = ""
 
     def redacted(self) -> "RunDescription":
         """Return the description with every secret blanked."""
         tags = {key: BLANK if is_secret_name(key) else redact(text) for key, text in self.tags.items()}
         hparams = {key: _blank(key, value) for key, value in self.hparams.items()}
-        return replace(self, tags=tags, hparams=hparams)
+        return replace(self, tags=tags, hparams=hparams, note=redact(self.note))
 
 
 def _blank(key: str, value: Plain) -> Plain:

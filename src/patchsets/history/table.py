@@ -1,0 +1,51 @@
+"""Rows as a plain table, CSV or JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LONGEST = 48  # characters of a text in a table
+Rows = Sequence[Mapping[str, Any]]
+
+
+def render(rows: Rows, columns: Sequence[str], form: str) -> str:
+    """Return rows in one of the formats, without a line break at the end."""
+    return {"table": _table, "csv": _csv, "json": _json}[form](rows, columns)
+
+
+def _table(rows: Rows, columns: Sequence[str]) -> str:
+    cells = [list(columns), *([_shown(row.get(name)) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    right = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in columns]
+    lines = [
+        "  ".join(
+            text.rjust(width) if is_right else text.ljust(width)
+            for text, width, is_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _csv(rows: Rows, columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(name) for name in columns] for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _json(rows: Rows, columns: Sequence[str]) -> str:
+    content = [{name: row.get(name) for name in columns} for row in rows]
+    return json.dumps(content, indent=2, ensure_ascii=False)

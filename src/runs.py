@@ -1,0 +1,73 @@
+"""List and compare runs, from their folders alone.
+
+python src/runs.py                                              every run, the newest first
+python src/runs.py experiment_name=mnist tags.author=me         those of an experiment and a tag
+python src/runs.py 'test/accuracy>0.9' hparams.optimizer=SGD,Adam status=finished 'note=*wider*'
+python src/runs.py sort=-test/accuracy columns=run,model,hparams.width,test/accuracy
+python src/runs.py format=csv > runs.csv                        or format=json: all parameters and metrics
+python src/runs.py outputs=elsewhere                            runs that are kept in another folder
+python src/runs.py diff <run> <run>                             run folders, or the ends of their names
+
+A key is what train.py calls it (hparams.width, tags.idea, seed, data, model, task, data.patch_size, ...),
+what a run logged (test/accuracy; val/loss and the like: the last value), or one of: run, started, seconds,
+note, status (running, finished, failed, interrupted, dead). Operators: = != < > <= >=; quote < and >.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from patchsets.errors import ConfigError, UserError
+from patchsets.history.columns import all_columns, telling_columns
+from patchsets.history.differences import differences
+from patchsets.history.folders import find_run, places, read_runs
+from patchsets.history.query import parse
+from patchsets.history.table import render
+
+
+def main(words: Sequence[str]) -> None:
+    if {"-h", "--help"} & set(words):
+        print(__doc__.strip())
+    elif "diff" in words:
+        show_differences([word for word in words if word != "diff"])
+    else:
+        show_runs(words)
+
+
+def show_runs(words: Sequence[str]) -> None:
+    query = parse(words)
+    records = read_runs(places(query.outputs))
+    if not records:
+        print("there is no run yet; python src/train.py makes one", file=sys.stderr)
+    chosen = query.choose(records) if records else []
+    choose = telling_columns if query.format == "table" else all_columns
+    columns = query.columns or choose(chosen)
+    rows = [
+        {name: record.get(name) for name in columns} | {"folder": str(record.folder)} for record in chosen
+    ]
+    if rows or query.format != "table":
+        print(render(rows, columns, query.format))
+    elif records:
+        print(f"none of {len(records)} runs is so", file=sys.stderr)
+
+
+def show_differences(words: Sequence[str]) -> None:
+    names = [word for word in words if "=" not in word]
+    query = parse([word for word in words if "=" in word])
+    if len(names) != 2 or query.filters:
+        raise ConfigError("diff: name two runs: python src/runs.py diff <run> <run>")
+    records = read_runs(places(query.outputs))
+    one, other = (find_run(name, records) for name in names)
+    rows = differences(one, other)
+    if rows or query.format != "table":
+        print(render(rows, ["key", one.name, other.name], query.format))
+    else:
+        print("they do not differ", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(error.tell())
+    except BrokenPipeError:  # of head or less, which has seen enough
+        sys.stderr.close()
