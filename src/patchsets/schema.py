@@ -137,7 +137,7 @@ class Config:
 
 
 # What may change between two starts of one sweep: how far it goes, and on what.
-OF_A_START = ("-m", "--multirun", "sweep.n_trials=", "hydra/launcher=", "hydra.launcher.")
+OF_A_START = ("-m", "--multirun", "sweep.n_trials=", "hydra/launcher=", "hydra.launcher.", "note=")
 
 
 def _sweep_name() -> str:
