@@ -10,6 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
+from hydra.utils import get_class
+
 from patchsets import schema
 from patchsets.config_errors import explain, is_config_error
 from patchsets.errors import ConfigError, UserError
@@ -24,6 +26,8 @@ def compare(words: Sequence[str]) -> int:
 
     path, words = output_path(words)
     cells = list(grid_of(words))
+    for cell in cells:
+        _check_task(cell.config.task["_target_"])
     finished = FinishedRuns(Path(cells[0].config.outputs))
     failed = run_missing(cells, finished)
     runs = [(cell.varied, folder) for cell in cells if (folder := finished.find(cell.config)) is not None]
@@ -35,6 +39,13 @@ def compare(words: Sequence[str]) -> int:
         write_table(path, table)
         print(f"written: {path}")
     return 1 if failed else 0
+
+
+def _check_task(target: str) -> None:
+    from patchsets.task.anomaly import AnomalyTask
+
+    if not issubclass(get_class(target), AnomalyTask):
+        raise ConfigError(f"task: {target} finds no anomalies; compare takes task=autoencoder and its like")
 
 
 def main() -> int:

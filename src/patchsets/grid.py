@@ -21,7 +21,7 @@ from patchsets.run import is_run_folder, load_config, status
 from patchsets.workspace import ROOT
 
 # What does not change the result of a run.
-WITHOUT_EFFECT = ("outputs", "experiment_name", "tags", "loggers", "resume", "repeat")
+WITHOUT_EFFECT = ("outputs", "experiment_name", "tags", "loggers", "resume", "repeat", "sweep")
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,17 @@ def _choices(override: Override) -> list[str]:
 
 
 class FinishedRuns:
-    """The finished runs in a folder of run folders, found by their configuration."""
+    """The finished runs in outputs/, and the trials of sweeps in multirun/ beside it, by configuration."""
 
     def __init__(self, outputs: Path) -> None:
         self._outputs = outputs
         self._configs: dict[Path, Any] = {}
 
     def find(self, config: DictConfig) -> Path | None:
-        """Return the newest finished run that was started with what matters of this configuration."""
+        """Return the newest finished run, or a trial, started with what matters of a configuration."""
         wanted = _what_matters(config)
-        for folder in sorted(self._outputs.glob("*/*/"), key=lambda path: path.name, reverse=True):
+        runs, trials = self._outputs.glob("*/*/"), self._outputs.parent.glob("multirun/*/*/*/")
+        for folder in [*sorted(runs, key=lambda path: path.name, reverse=True), *trials]:
             if folder.name == "latest" or not is_run_folder(folder) or status(folder) != "finished":
                 continue
             if folder not in self._configs:

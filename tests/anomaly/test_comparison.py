@@ -18,7 +18,8 @@ from patchsets.grid import grid_of
 from patchsets.provenance import write_provenance
 from patchsets.run import write_json
 
-GRID = ["data=digits,textures", "seed=0,1", "loggers=[]"]
+ANOMALIES = "task._target_=patchsets.task.anomaly.AnomalyTask"
+GRID = ["data=digits,textures", "seed=0,1", ANOMALIES, "loggers=[]"]
 
 
 def leave_run(folder: Path, shift: float, seed: int, images: int = 60) -> None:
@@ -76,11 +77,15 @@ def test_a_grid_is_filled_once_and_then_only_where_it_is_missing(
 
 def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[str]], tmp_path: Path) -> None:
     where = f"outputs={tmp_path / 'outputs'}"
-    compare.compare([where, "seed=3", "experiment_name=one"])
-    compare.compare([where, "hparams.batch_size=64", "data=digits", "seed=3", "tags.author=me"])
+    compare.compare([where, ANOMALIES, "seed=3", "experiment_name=one"])
+    compare.compare([where, ANOMALIES, "hparams.batch_size=64", "data=digits", "seed=3", "tags.author=me"])
     assert len(pretend) == 1
-    compare.compare([where, "hparams.batch_size=65", "seed=3"])
+    compare.compare([where, ANOMALIES, "hparams.batch_size=65", "seed=3"])
     assert len(pretend) == 2
+    (tmp_path / "multirun" / "anomaly").mkdir(parents=True)
+    (tmp_path / "outputs" / "anomaly").rename(tmp_path / "multirun" / "anomaly" / "sweep")
+    compare.compare([where, ANOMALIES, "seed=3"])
+    assert len(pretend) == 2  # a trial of a sweep counts too
 
 
 @pytest.mark.parametrize(
@@ -89,6 +94,7 @@ def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[st
         (["output=results.txt"], "output=results.txt: name a file that ends in .md or .csv"),
         (["hparams.learning_rate=interval(0.1,1)"], "a grid wants values"),
         (["hparams.optimizer=Adam,Adum"], "Adum"),
+        (["seed=0,1"], "Classification finds no anomalies"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(
