@@ -10,7 +10,7 @@ python src/runs.py diff <run> <run>                             run folders, or 
 
 A key is what train.py calls it (hparams.width, tags.idea, seed, data, model, task, data.patch_size, ...),
 what a run logged (test/accuracy; val/loss and the like: the last value), or one of: run, started, seconds,
-note, status (running, finished, failed, interrupted, dead). Operators: = != < > <= >=; quote < and >.
+note, status (running, finished, failed, interrupted, pruned, dead). Operators: = != < > <= >=; quote < >.
 """
 
 import sys

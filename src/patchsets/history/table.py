@@ -16,7 +16,7 @@ def render(rows: Rows, columns: Sequence[str], form: str) -> str:
 
 
 def _table(rows: Rows, columns: Sequence[str]) -> str:
-    cells = [list(columns), *([_shown(row.get(name)) for name in columns] for row in rows)]
+    cells = [list(columns), *([shown(row.get(name)) for name in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     right = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in columns]
     lines = [
@@ -29,7 +29,8 @@ def _table(rows: Rows, columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a person reads it, in one line."""
     if value is None or value == "":
         return "-"
     if isinstance(value, float):
