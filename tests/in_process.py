@@ -16,6 +16,11 @@ from patchsets import schema
 from patchsets.data import mnist
 from patchsets.experiment import run
 
+DETECTORS = {  # networks that find anomalies, and the task that trains each
+    "autoencoder": "autoencoder", "vae": "vae", "gan": "gan", "patch_memory": "patch_memory",
+    "unet": "defect_segmentation",
+}  # fmt: skip
+
 
 def start(*words: str) -> dict[str, float]:
     """Do what train.py does, in this process."""
@@ -36,6 +41,11 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return [preset, "data=max_regression"]
     if preset == "data=folder":
         return [preset, f"data.root={make_folder(folder / 'images')}"]
+    group, _, option = preset.partition("=")
+    if (group == "model" and option in DETECTORS) or (group == "task" and option in DETECTORS.values()):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        few = [f"+data.{name}=4" for name in ("train", "val", "per_kind")]
+        return [f"task={DETECTORS.get(option, option)}", preset, "hparams.image_size=32", *few]
     if preset.startswith("data=anomaly"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         own = [f"+data.{name}=4" for name in ("train", "val", "per_kind")]

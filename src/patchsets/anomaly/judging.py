@@ -5,7 +5,6 @@ Shapes: B images of a batch, N of the split, C channels, H x W pixels.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from patchsets.anomaly.judged import GOOD, JudgedImages
 from patchsets.anomaly.scoring import all_scores
+from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
 
 
@@ -40,7 +40,7 @@ class Judge:
         for name, values in parts.items():
             self._parts[name].append(values.cpu().numpy())
 
-    def judged(self, data: Any, split: str) -> JudgedImages:
+    def judged(self, data: AnomalyImages, split: str) -> JudgedImages:
         """Return the images that were added, with what the data know of them."""
         parts = {name: np.concatenate(values) for name, values in self._parts.items()}
         rows = parts["index"].tolist()
@@ -59,7 +59,9 @@ class Judge:
         )
 
 
-def known_masks(data: Any, split: str, rows: Iterable[int], size: tuple[int, ...]) -> np.ndarray | None:
+def known_masks(
+    data: AnomalyImages, split: str, rows: Iterable[int], size: tuple[int, ...]
+) -> np.ndarray | None:
     """Return the masks `[N, H, W]`, empty where one is not known; None where no defect has one."""
     masks = {row: data.mask(split, row) for row in rows}
     if not any(mask is not None and data.kind(split, row) != GOOD for row, mask in masks.items()):

@@ -15,6 +15,7 @@ from patchsets.anomaly.judging import Judge
 from patchsets.anomaly.metrics import evaluate
 from patchsets.anomaly.report import write_report
 from patchsets.anomaly.thresholds import Threshold, choose_threshold
+from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
 from patchsets.errors import ConfigError, NonFiniteLoss
 from patchsets.task.task import ADVICE, Task
@@ -34,7 +35,7 @@ class AnomalyTask(Task):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("maps",)
-    data: Any  # data.anomaly.AnomalyImages, or what has the same members
+    data: AnomalyImages
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
