@@ -23,7 +23,7 @@ class TrainingBar(ProgressBar):
         steps = trainer.estimated_stepping_batches
         total = int(steps) if steps != float("inf") else None
         self._bar = tqdm(
-            total=total, initial=trainer.global_step, unit="step", dynamic_ncols=True, mininterval=0.2
+            total=total, initial=steps_done(trainer), unit="step", dynamic_ncols=True, mininterval=0.2
         )
 
     def disable(self) -> None:
@@ -57,9 +57,14 @@ class TrainingBar(ProgressBar):
 
     def _advance(self, trainer: Trainer) -> None:
         if self._bar is not None:
-            self._bar.update(trainer.global_step - self._bar.n)
+            self._bar.update(steps_done(trainer) - self._bar.n)
 
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def steps_done(trainer: Trainer) -> int:
+    """Return the training steps since the run's start, however many optimizers took each (or none)."""
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
