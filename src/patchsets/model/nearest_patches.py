@@ -1,0 +1,133 @@
+"""A memory of good patches, and how far a patch is from the nearest of them.
+
+Shapes: B images, T places of the patch grid, D features, K components, M patches in the memory, N candidates.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from patchsets.errors import ConfigError, DataError
+from patchsets.model.coreset import CORESETS
+
+BLOCK = 2**20  # distances held at a time for each image: 4 MB
+
+
+class NearestPatches(nn.Module):
+    """Remembers a coreset of good patches; forward gives `[B, T, D]` the distance to its nearest `[B, T]`.
+
+    Features are rotated to their `components` strongest directions (at most; all where None) and, with
+    `whiten`, scaled to equal variance. `size` is the length of the memory whatever the data are, so that a
+    checkpoint always fits: where there are fewer patches all are kept and the other rows are infinitely far.
+    At most `candidates` patches, drawn evenly from all images, are looked at when it is fitted.
+
+    kNN with a coreset: PatchCore (Roth et al. 2022). Raises DataError where there are fewer patches than
+    `neighbours`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        size: int = 4096,
+        coreset: str = "greedy",
+        neighbours: int = 1,
+        components: int | None = None,
+        whiten: bool = True,
+        candidates: int = 100_000,
+    ) -> None:
+        super().__init__()
+        _require_choice(coreset, size, neighbours, candidates)
+        self.kept = min(components or dim, dim)
+        self.size = size
+        self.coreset = coreset
+        self.neighbours = neighbours
+        self.whiten = whiten
+        self.candidates = candidates
+        self.per_image: int | None = None
+        self._collected: list[Tensor] = []
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("rotation", torch.eye(dim)[:, : self.kept].clone())
+        self.register_buffer("memory", torch.randn(size, self.kept))
+        self.register_buffer("squares", self.memory.square().sum(dim=1))
+
+    centre: Tensor
+    rotation: Tensor
+    memory: Tensor
+    squares: Tensor
+
+    def expect(self, images: int, places: int) -> str:
+        """Prepare for so many images, and say how large the memory will be."""
+        total = images * places
+        self.per_image = max(1, self.candidates // images) if total > self.candidates else None
+        looked_at = images * min(places, self.per_image or places)
+        kept = min(self.size, looked_at)
+        drawn = "" if looked_at == total else f", {looked_at:,} of them drawn"
+        dim = len(self.centre)
+        return (
+            f"{total:,} patches of {dim} features ({_megabytes(total, dim)}){drawn}; "
+            f"{kept:,} of {self.kept} dimensions remembered, {self.coreset} coreset "
+            f"({_megabytes(self.size, self.kept)})"
+        )
+
+    def add(self, features_BTD: Tensor) -> None:
+        """Collect the patches of a batch of good images."""
+        if self.per_image is not None and self.per_image < features_BTD.shape[1]:
+            key_BT = torch.rand(features_BTD.shape[:2], device=features_BTD.device)
+            place_BP = key_BT.topk(self.per_image, dim=1).indices
+            features_BTD = features_BTD.take_along_dim(place_BP[:, :, None], dim=1)
+        self._collected.append(features_BTD.flatten(0, 1))
+
+    def fit(self) -> None:
+        """Turn what was collected into the memory."""
+        patches_ND = torch.cat(self._collected)
+        self._collected.clear()
+        if len(patches_ND) < self.neighbours:
+            raise DataError(f"{len(patches_ND)} good patches are fewer than {self.neighbours} neighbours")
+        self._fit_rotation(patches_ND)
+        projected_NK = self._project(patches_ND)
+        remembered_MK = projected_NK[CORESETS[self.coreset](projected_NK, self.size)]
+        self.memory.zero_()[: len(remembered_MK)] = remembered_MK
+        self.squares.fill_(torch.inf)[: len(remembered_MK)] = remembered_MK.square().sum(dim=1)
+
+    def _fit_rotation(self, patches_ND: Tensor) -> None:
+        """Find the principal components; directions without variance are not blown up."""
+        self.centre.copy_(patches_ND.mean(dim=0))
+        covariance = (patches_ND - self.centre).double().T.cov(correction=0).view(len(self.centre), -1)
+        variance, directions = torch.linalg.eigh(covariance)
+        strongest = directions.flip(1)[:, : self.kept]
+        if self.whiten:
+            largest = variance[-1].clamp(min=1e-12)
+            strongest = strongest / variance.flip(0)[: self.kept].clamp(min=1e-4 * largest).sqrt()
+        self.rotation.copy_(strongest)
+
+    def _project(self, features: Tensor) -> Tensor:
+        return (features - self.centre) @ self.rotation
+
+    def forward(self, features_BTD: Tensor) -> Tensor:
+        projected_BTK = self._project(features_BTD)
+        nearest = [self._nearest(projected_BTK, rows) for rows in self._blocks(features_BTD.shape[1])]
+        squared_BTk = torch.cat(nearest, dim=-1).topk(self.neighbours, dim=-1, largest=False).values
+        return squared_BTk.clamp(min=0).sqrt().mean(dim=-1)
+
+    def _blocks(self, places: int) -> list[slice]:
+        step = max(self.neighbours, BLOCK // places)
+        return [slice(begin, begin + step) for begin in range(0, self.size, step)]
+
+    def _nearest(self, projected_BTK: Tensor, rows: slice) -> Tensor:
+        """Return the smallest squared distances to some rows of the memory `[B, T, neighbours or fewer]`."""
+        block_RK = self.memory[rows]
+        own_BT1 = projected_BTK.square().sum(dim=-1, keepdim=True)
+        squared_BTR = own_BT1 + self.squares[rows] - 2 * (projected_BTK @ block_RK.T)
+        return squared_BTR.topk(min(self.neighbours, len(block_RK)), dim=-1, largest=False).values
+
+
+def _megabytes(rows: int, columns: int) -> str:
+    return f"{4e-6 * rows * columns:.1f} MB"
+
+
+def _require_choice(coreset: str, size: int, neighbours: int, candidates: int) -> None:
+    if coreset not in CORESETS:
+        raise ConfigError(f"model.coreset: there is no {coreset}; there is {', '.join(CORESETS)}")
+    if not 0 < neighbours <= size:
+        raise ConfigError(f"model.neighbours: {neighbours} is not from 1 to the memory's {size} patches")
+    if candidates < size:
+        raise ConfigError(f"model.candidates: {candidates} are fewer than the memory's {size} patches")

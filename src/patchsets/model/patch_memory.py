@@ -1,0 +1,91 @@
+"""The image as a set of patches, the patches of good images as a memory: nothing is trained.
+
+Shapes: B images, C channels, H x W pixels, D features, T = h x w places of the patch grid.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from patchsets.errors import ConfigError
+from patchsets.model.filter_bank import FilterBank
+from patchsets.model.nearest_patches import NearestPatches
+from patchsets.model.patch_features import RawPatches
+from patchsets.model.place_gaussians import PlaceGaussians
+
+FEATURES = {"filter_bank": FilterBank, "raw": RawPatches}
+DISTANCES = ("nearest", "mahalanobis")
+
+
+class PatchMemory(nn.Module):
+    """Maps how unlike the patches of good images each place of an image is.
+
+    `features` is a word (filter_bank, raw) or a module that gives `[B, D, h, w]`, such as a Backbone.
+    `distance` is to the nearest remembered patches (`nearest`: textures, and what is not aligned), or to a
+    Gaussian of each place (`mahalanobis`: aligned objects); the other keys are NearestPatches'.
+
+    Raises ConfigError for a word there is not, or features that are no map.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        features: str | nn.Module = "filter_bank",
+        distance: str = "nearest",
+        size: int = 4096,
+        coreset: str = "greedy",
+        neighbours: int = 1,
+        components: int | None = None,
+        whiten: bool = True,
+        candidates: int = 100_000,
+    ) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.features = make_features(features)
+        dim, *self.grid = self._feature_shape()
+        if distance not in DISTANCES:
+            raise ConfigError(f"model.distance: there is no {distance}; there is {', '.join(DISTANCES)}")
+        self.memory: NearestPatches | PlaceGaussians = (
+            NearestPatches(dim, size, coreset, neighbours, components, whiten, candidates)
+            if distance == "nearest"
+            else PlaceGaussians(dim, self.grid[0] * self.grid[1])
+        )
+
+    def _feature_shape(self) -> torch.Size:
+        with torch.no_grad():
+            features = self.features(torch.zeros(1, *self.image_shape))
+        if not isinstance(features, Tensor) or features.dim() != 4:
+            raise ConfigError("model.features: gives no map [B, D, h, w]; model.features.layers chooses one")
+        return features.shape[1:]
+
+    def expect(self, images: int) -> str:
+        """Prepare for so many good images, and say how large the memory will be."""
+        return f"{images:,} good images: {self.memory.expect(images, self.grid[0] * self.grid[1])}"
+
+    @torch.no_grad()
+    def add(self, images_BCHW: Tensor) -> None:
+        """Collect the patches of a batch of good images."""
+        self.memory.add(self._describe(images_BCHW))
+
+    @torch.no_grad()
+    def fit(self) -> None:
+        """Turn what was collected into the memory."""
+        self.memory.fit()
+
+    def maps(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """Return the distance from what is good as the map `own` `[B, H, W]`."""
+        distance_B1hw = self.memory(self._describe(images_BCHW)).unflatten(1, (1, *self.grid))
+        size = images_BCHW.shape[-2:]
+        return {"own": F.interpolate(distance_B1hw, size, mode="bilinear").squeeze(1)}
+
+    def _describe(self, images_BCHW: Tensor) -> Tensor:
+        return self.features(images_BCHW).flatten(2).transpose(1, 2)
+
+
+def make_features(features: str | nn.Module) -> nn.Module:
+    """Return the module a word stands for, or the module itself."""
+    if isinstance(features, nn.Module):
+        return features
+    if features not in FEATURES:
+        raise ConfigError(f"model.features: there is no {features}; there is {', '.join(FEATURES)}")
+    return FEATURES[features]()
