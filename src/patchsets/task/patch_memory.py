@@ -38,12 +38,15 @@ class Remembering(AnomalyTask):
     def configure_optimizers(self) -> list[Any]:
         return []
 
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.trainer.ckpt_path is None:  # a checkpoint has the memory
+            log.info("memory: %s", self._memory().expect(self._good_images()))
+
     def on_train_start(self) -> None:
         super().on_train_start()
         if self.current_epoch > 0:
             self.trainer.should_stop = True
-        else:
-            log.info("memory: %s", self._memory().expect(self._good_images()))
 
     def training_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
         with torch.autocast(batch.input.device.type, enabled=False):
