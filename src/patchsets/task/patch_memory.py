@@ -81,4 +81,5 @@ class Remembering(AnomalyTask):
         return self.network
 
     def _good_images(self) -> int:
-        return len(self.data.train_dataloader().dataset)
+        loader: Any = self.data.train_dataloader()
+        return len(loader.dataset)
