@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from patchsets.secrets import redact
 
-OTHER_TRACKERS = ("tensorboard", "csv")
+APART = ("tensorboard", "csv", "model")  # other trackers' files, and what is logged as a model
 LEFT_OUT = ("trackers.json", "checkpoints/last.ckpt")  # the last checkpoint is for resuming, here
 
 
@@ -25,7 +25,7 @@ def artifacts(folder: Path, pattern: str = "*") -> Iterator[tuple[Path, str]]:
 
 def _is_kept(relative: Path) -> bool:
     hidden = any(part.startswith(".") for part in relative.parts)
-    return not hidden and relative.parts[0] not in OTHER_TRACKERS and relative.as_posix() not in LEFT_OUT
+    return not hidden and relative.parts[0] not in APART and relative.as_posix() not in LEFT_OUT
 
 
 def _is_of_a_trial(folder: Path, relative: Path) -> bool:

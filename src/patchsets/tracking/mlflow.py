@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from patchsets.errors import ConfigError
 from patchsets.tracking.artifacts import artifacts
+from patchsets.tracking.logged_model import log_model
 from patchsets.tracking.metrics_file import FILE_NAME, Row
 from patchsets.tracking.tracker import RunDescription
 from patchsets.workspace import ROOT, load_env
@@ -75,8 +76,10 @@ class MlflowTracker:
         self._client.log_artifact(self._id, str(path), parent)
 
     def finish(self, status: str) -> None:
-        """Send the run folder as artifacts, and end the run when its last value was measured."""
+        """Send the run folder as artifacts and its model as one, and end when its last value was measured."""
         self._send_files("*")
+        if (self._run.folder / "model").is_dir():
+            log_model(self._client, self._id, self._run.folder / "model")
         metrics = self._run.folder / FILE_NAME
         ended = _milliseconds(metrics.stat().st_mtime) if metrics.is_file() else None
         self._client.set_terminated(self._id, STATUS[status], ended)
