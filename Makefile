@@ -8,7 +8,7 @@ BIN := .venv/bin
 # uv installs in seconds what takes pip minutes, but reads its own name for pip's find-links.
 UV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv
 
-.PHONY: help train test test-docker lint format bench max-regression lock clean
+.PHONY: help train test test-docker test-registry lint format bench max-regression lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ test: .venv/ready ## run the tests
 
 test-docker: .venv/ready ## build the image, train in it, look at it and tidy up, on a real engine (minutes; docs/docker.md)
 	@PATCHSETS_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker
+
+test-registry: .venv/ready ## register a model in a real browser on a real MLflow server, use it and serve it (a minute; needs chromium)
+	@PATCHSETS_TEST_REGISTRY=1 $(BIN)/python -m pytest tests/deployment
 
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff format --check .

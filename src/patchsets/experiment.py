@@ -37,7 +37,7 @@ def run(composed: DictConfig) -> dict[str, float]:
     trackers = build_trackers(config)
     folder, resumed = _open_folder(config)
     recording = Recording(folder, resumed)
-    mirror = Mirror(folder, trackers, describe(config, recording))
+    mirror = Mirror(folder, trackers, describe(config, folder, recording.started))
     with _told_when_it_ends(recording, mirror) as metrics:
         start_log(folder)
         _note("resumed: %s" if resumed else "started: %s", " ".join(overrides) or "no override")
@@ -68,19 +68,19 @@ def _open_folder(config: DictConfig) -> tuple[Path, bool]:
     return new_folder(Path(config.outputs), config.experiment_name), False
 
 
-def describe(config: DictConfig, recording: Recording) -> RunDescription:
+def describe(config: DictConfig, folder: Path, started: float) -> RunDescription:
     """Return what every tracker lists about the run."""
     hparams = OmegaConf.to_container(config.hparams, resolve=True)
     assert isinstance(hparams, dict)
-    note = read_note(recording.folder)
+    note = read_note(folder)
     plain = {str(name): str(value) if isinstance(value, list) else value for name, value in hparams.items()}
     return RunDescription(
-        folder=recording.folder,
+        folder=folder,
         experiment_name=config.experiment_name,
-        run_name=recording.folder.name,
+        run_name=folder.name,
         tags=dict(config.tags) | (note.tags if note else {}),
         hparams={**plain, "seed": config.seed},
-        started=recording.started,
+        started=started,
         note=config.note,
     )
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import Callback
 
@@ -20,6 +18,7 @@ from patchsets.preflight import GIVEN
 from patchsets.progress import TrainingBar
 from patchsets.run import find_folder
 from patchsets.search.pruning import pruning
+from patchsets.search.trial import trial_folder
 from patchsets.task.task import Task
 from patchsets.tracking.run_logger import RunLogger
 
@@ -45,7 +44,7 @@ def train(
     if trainer.is_global_zero and saves_model(config):
         from patchsets.deployment.export import deploy
 
-        deploy(task, folder, config.experiment_name)
+        deploy(task, folder)
     return metrics
 
 
@@ -53,7 +52,7 @@ def saves_model(config: DictConfig) -> bool:
     """Tell whether the run ends with its model ready for use: by default all but trials of a sweep do."""
     if config.debug or config.save_model is not None:
         return bool(config.save_model) and not config.debug
-    return HydraConfig.get().mode is not RunMode.MULTIRUN
+    return trial_folder() is None
 
 
 def apply_debug(config: DictConfig) -> None:

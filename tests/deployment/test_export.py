@@ -42,7 +42,7 @@ def test_patches_of_any_number_and_size_of_images(channels: int, tmp_path: Path)
     cutter = PatchCutter(4, 3)
     network = AttentionPool(cutter.num_features(channels), 3, width=8, depth=1).eval()
     description = {"kind": "classification", "preprocessing": {"size": None, "smallest": 4}}
-    module = Classifier(network, channels, cutter.cut_all)
+    module = Classifier(network, channels, [], cutter.cut_all)
     model = load_model(export.write_model(module, description, tmp_path))
     random = np.random.default_rng(0)
     for number, height, width in [(1, 9, 9), (5, 12, 30)]:
@@ -76,7 +76,7 @@ def test_a_model_that_cannot_be_exported_costs_one_line(
     data = Digits(batch_size=8, seed=0, min_contrast=0.1)
     data.setup()
     deployable = lambda: describe_classifier(nn.Identity(), data)  # noqa: E731
-    export.deploy(SimpleNamespace(deployable=deployable), tmp_path, "digits")
+    export.deploy(SimpleNamespace(deployable=deployable), tmp_path)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "min_contrast" in warning
     assert not list(tmp_path.iterdir())
@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_exported_costs_one_line(
 def test_an_export_that_is_cut_off_leaves_the_earlier_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = Classifier(nn.Flatten(), 3, lambda images: images.float() / 255)
+    module = Classifier(nn.Flatten(), 3, [], lambda images: images.float() / 255)
     description = {"kind": "classification", "preprocessing": {"size": 4}}
     earlier = export.write_model(module, description, tmp_path) / "model.pt2"
     content = earlier.read_bytes()

@@ -25,18 +25,23 @@ PACKAGES = ("patchsets", "torch", "numpy", "pillow")
 log = logging.getLogger(__name__)
 
 
-def deploy(task: "Task", folder: Path, experiment_name: str) -> None:
+def deploy(task: "Task", folder: Path) -> None:
     """Write the task's model into its run folder; where that fails say why in one line, and no more."""
     try:
-        deployable = task.deployable()
-        if deployable is not None:
-            module, description = deployable
-            write_model(
-                module, description | {"run": folder.name, "experiment_name": experiment_name}, folder
-            )
+        write_task(task, folder)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         log.warning("model/ is not written: %s (the weights are in checkpoints/)", reason)
+
+
+def write_task(task: "Task", folder: Path) -> bool:
+    """Write `<run folder>/model/`, and return whether the task has a model that judges images."""
+    deployable = task.deployable()
+    if deployable is None:
+        return False
+    module, description = deployable
+    write_model(module, description | {"run": folder.name}, folder)
+    return True
 
 
 def write_model(module: nn.Module, description: Mapping[str, Any], folder: Path) -> Path:

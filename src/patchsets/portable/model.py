@@ -25,8 +25,8 @@ class Model:
     """Answers for images `[B, H, W, 3]` uint8 that `read_image` prepared by `preprocessing`.
 
     kind "classification": `probability` `[B, C]`. kind "anomaly": `score` `[B]`, `p_value` `[B]` (how rare
-    such a score is among good images), `is_anomaly` `[B]`, `map` `[B, H, W]`. Where `pooling` is set the
-    score is made anew from the map, with no p-value, since the calibration is of another score.
+    such a score is among good images), `is_anomaly` `[B]`, `map` `[B, H, W]`; decided at `threshold`, which
+    may be changed.
     """
 
     def __init__(self, run: Callable[[np.ndarray], Answers], description: dict[str, Any]) -> None:
@@ -36,16 +36,35 @@ class Model:
         self.preprocessing: dict[str, Any] = description["preprocessing"]
         self.classes: list[str] = description.get("classes", [])
         self.threshold: float | None = description.get("threshold")
-        self.pooling: str | None = None
+        self.pooling: str | None = description.get("pooling")
+        self._calibration: np.ndarray | None = None  # of another pooling than the deployed one
+
+    def use_pooling(self, pooling: str) -> None:
+        """Score by another pooling of the map, with the threshold and the calibration that belong to it.
+
+        Raises ValueError where the model knows none: its threshold was given as a number.
+        """
+        if pooling == self.description.get("pooling"):
+            return
+        chosen = self.description.get("poolings", {}).get(pooling)
+        if chosen is None:
+            known = ", ".join([*self.description.get("poolings", {}), str(self.pooling)])
+            raise ValueError(f"the model knows no threshold for the pooling {pooling}, only for {known}")
+        self.pooling, self.threshold = pooling, chosen["threshold"]
+        self._calibration = np.array(chosen["calibration"])
 
     def __call__(self, images_BHWC: np.ndarray, threshold: float | None = None) -> Answers:
         answers = self._run(images_BHWC)
         if self.kind == "anomaly":
-            if self.pooling is not None:
-                answers["score"] = POOLINGS[self.pooling](answers["map"].reshape(len(images_BHWC), -1))
-                answers["p_value"] = np.full(len(images_BHWC), np.nan)
+            if self._calibration is not None:
+                answers |= self._score_anew(answers["map"], self._calibration)
             answers["is_anomaly"] = answers["score"] > (self.threshold if threshold is None else threshold)
         return answers
+
+    def _score_anew(self, map_BHW: np.ndarray, calibration_n: np.ndarray) -> Answers:
+        score_B = POOLINGS[str(self.pooling)](map_BHW.reshape(len(map_BHW), -1))
+        as_high_or_higher_B = (calibration_n >= score_B[:, None]).sum(axis=1)
+        return {"score": score_B, "p_value": (1 + as_high_or_higher_B) / (1 + len(calibration_n))}
 
     def rows(self, answers: Answers, threshold: float | None = None) -> list[dict[str, Any]]:
         """Return what is said of each image, as plain values by name."""
@@ -54,7 +73,7 @@ class Model:
         used = self.threshold if threshold is None else threshold
         columns = zip(answers["score"], answers["p_value"], answers["is_anomaly"], strict=True)
         return [
-            {"score": float(score), "p_value": _or_none(p), "threshold": used, "is_anomaly": bool(flag)}
+            {"score": float(score), "p_value": float(p), "threshold": used, "is_anomaly": bool(flag)}
             for score, p, flag in columns
         ]
 
@@ -65,10 +84,6 @@ class Model:
 
 def _highest(pixels_BP: np.ndarray) -> int:
     return max(1, round(TOP_SHARE * pixels_BP.shape[1]))
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def load_model(path: Path) -> Model:

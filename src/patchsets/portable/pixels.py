@@ -7,7 +7,7 @@ from os import PathLike
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 BACKGROUND = "white"  # beneath what is transparent
 GREY_MODES = ("1", "L")
@@ -29,8 +29,11 @@ def read_image(source: str | PathLike[str] | IO[bytes], preprocessing: Mapping[s
         return fitted(pixels, preprocessing.get("size"), preprocessing.get("fit", "stretch"))
     except Unusable:
         raise
+    except UnidentifiedImageError as error:
+        raise Unusable("it is no image, or of a kind that Pillow cannot read") from error
     except Exception as error:  # a damaged file raises what its decoder likes
-        raise Unusable(" ".join(str(error).split()) or type(error).__name__) from error
+        strerror = getattr(error, "strerror", None)
+        raise Unusable(strerror or " ".join(str(error).split()) or type(error).__name__) from error
 
 
 def check_smallest(pixels: np.ndarray, smallest: int) -> None:

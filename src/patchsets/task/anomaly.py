@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from patchsets.anomaly.thresholds import Threshold, choose_threshold
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
 from patchsets.errors import ConfigError, NonFiniteLoss
+from patchsets.schema import POOLINGS
 from patchsets.task.task import ADVICE, Task
 
 DATA_MEMBERS = ("kind", "mask", "preprocessing")  # that no other data have
@@ -202,7 +204,8 @@ class AnomalyTask(Task):
 
     def deployable(self) -> tuple[nn.Module, dict[str, Any]]:
         """Return the detector, and in plain values what it takes and how it decides."""
-        return self.detector(), {
+        detector = self.detector()
+        return detector, {
             "kind": "anomaly",
             "preprocessing": self.data.preprocessing(),
             "classes": list(self.data.classes),
@@ -210,5 +213,18 @@ class AnomalyTask(Task):
             "threshold_method": self.threshold.method,
             "score_map": self.settings["score_map"],
             "pooling": self.settings["pooling"],
+            "poolings": self._other_poolings(),
+            "colour_range": detector.colour_range.tolist(),
             "data": self.data.fingerprint(),
         }
+
+    def _other_poolings(self) -> dict[str, dict[str, Any]]:
+        """Return the threshold and the calibration scores of each other pooling, by the same method."""
+        if self.threshold.method == "manual":
+            return {}
+        settings, found = self.settings, {}
+        for pooling in POOLINGS:
+            validation = replace(self.validation, chosen=f"{settings['score_map']}/{pooling}")
+            threshold = choose_threshold(settings["threshold"], validation, settings["false_positive_rate"])
+            found[pooling] = {"threshold": threshold.value, "calibration": threshold.calibration.tolist()}
+        return found

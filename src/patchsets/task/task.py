@@ -131,6 +131,9 @@ class Task(LightningModule):
         if self.initial_weights is not None:
             fill(self.network, self.initial_weights)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["network_arguments"] = self.network_arguments()  # so that it is rebuilt without the data
+
     def configure_optimizers(self) -> Any:
         settings = self.settings
         optimizer = make_optimizer(

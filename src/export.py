@@ -1,0 +1,14 @@
+"""Write the model of a run as ONNX, with pre-processing and threshold inside.
+
+python src/export.py run=<run folder> output=model.onnx
+
+The file gets its name once ONNX Runtime has answered as torch does, to 1e-5. inference.py takes it as model=.
+"""
+
+import sys
+
+from patchsets.command_words import command
+from patchsets.deployment.words import Words, export
+
+if __name__ == "__main__":
+    sys.exit(command(__doc__ or "", Words, export))

@@ -1,0 +1,80 @@
+"""ONNX: the model with pre-processing and threshold inside, checked before the file gets its name."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from patchsets.atomic import appearing_whole
+from patchsets.deployment.export import example_images
+from patchsets.errors import UserError
+from patchsets.portable.model import DESCRIPTION, Model, load_model
+
+TOLERANCE = 1e-5  # largest difference of a score or probability
+CHECKED = {"anomaly": ("score", "p_value"), "classification": ("probability",)}
+BATCHES = (1, 2, 5)  # images at once, to be compared
+
+
+def export_onnx(model_folder: Path, target: Path) -> float:
+    """Write the model of a run as ONNX, and return by how much its answers differ at most from torch's.
+
+    Raises UserError where they differ by more than 1e-5, and where ONNX cannot say it; `target` is then left
+    as it is.
+    """
+    expected = load_model(model_folder)
+    with appearing_whole(target) as temporary:
+        named = temporary.with_suffix(".onnx")
+        try:
+            _write(model_folder / "model.pt2", named, expected)
+            difference = largest_difference(expected, load_model(named))
+            if not difference <= TOLERANCE:
+                raise UserError(
+                    f"output: ONNX Runtime answers differ from torch's by {difference:.2g}, more than "
+                    f"{TOLERANCE:g}; {target} is not written"
+                )
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
+    return difference
+
+
+def _write(source: Path, target: Path, model: Model) -> None:
+    program = torch.export.load(source)
+    names = list(model(example_images(model.preprocessing, 1).numpy()))
+    try:
+        with warnings.catch_warnings(), _silent_exporter():
+            warnings.simplefilter("ignore")  # torch's own code warns of itself
+            written = torch.onnx.export(program, input_names=["images"], output_names=names, verbose=False)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"run: this model cannot be said in ONNX ({type(error).__name__}: {reason})"
+        ) from error
+    assert written is not None
+    written.model.metadata_props[DESCRIPTION] = json.dumps(model.description)
+    written.save(target)
+
+
+def largest_difference(expected: Model, found: Model) -> float:
+    """Return the largest difference of any checked answer, over batches of several sizes."""
+    largest = 0.0
+    for number in BATCHES:
+        images_BHWC = example_images(expected.preprocessing, number).numpy()
+        ours, theirs = expected(images_BHWC), found(images_BHWC)
+        for name in CHECKED[expected.kind]:
+            largest = max(largest, float(abs(ours[name] - theirs[name]).max()))
+    return largest
+
+
+@contextmanager
+def _silent_exporter() -> Iterator[None]:
+    """Keep the exporter from telling which libraries it could have used."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    yield
+    log.setLevel(level)

@@ -1,0 +1,90 @@
+"""From a finished run back to its model: rebuilt from its own configuration, weights loaded safely."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from patchsets.checkpoints import load_weights, read_checkpoint
+from patchsets.errors import ConfigError
+from patchsets.preflight import check_config
+from patchsets.run import is_run_folder, load_config, weights_file
+from patchsets.schema import register
+from patchsets.tracking.mlflow import connect, tracking_uri
+from patchsets.workspace import ROOT, load_env
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from patchsets.task.task import Task
+
+FILES = ("config.yaml", "checkpoints/best.ckpt")
+
+
+def load_model(run: str | Path, experiment_name: str | None = None, outputs: Path | None = None) -> "Task":
+    """Return the task of a run in evaluation, its network filled with the best weights, for post-processing.
+
+    `run` is a run folder; or with `experiment_name` the name of one (its last four characters are enough), or
+    MLflow's id of the run. The data are not touched: `task.preprocessing_train()` reads them. Raises
+    ConfigError where there is no such run, UserError where its checkpoint is damaged.
+    """
+    folder = _find_folder(run, experiment_name, outputs or ROOT / "outputs")
+    if folder is not None:
+        return rebuild(folder)
+    with TemporaryDirectory() as copy:
+        return rebuild(_download(str(run), str(experiment_name), Path(copy)))
+
+
+def _find_folder(run: str | Path, experiment_name: str | None, outputs: Path) -> Path | None:
+    if experiment_name is None:
+        for folder in (Path(run).expanduser(), ROOT / run):
+            if is_run_folder(folder):
+                return folder.resolve()
+        raise ConfigError(f"{run} is not a run folder: it has no config.yaml; or give an experiment_name too")
+    runs = outputs / experiment_name
+    found = [path for path in runs.glob(f"*{run}") if is_run_folder(path) and not path.is_symlink()]
+    if len(found) > 1:
+        names = ", ".join(sorted(path.name for path in found))
+        raise ConfigError(f"{run} could be each of {names}: write more of it")
+    return found[0] if found else None
+
+
+def _download(run: str, experiment_name: str, folder: Path) -> Path:
+    """Fetch from MLflow what a rebuilt model needs."""
+    load_env()
+    where = tracking_uri()
+    client = connect(where)
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(experiment_name)
+    found: list[Run] = client.search_runs([experiment.experiment_id], max_results=1000) if experiment else []
+    same = [known for known in found if run in (known.info.run_id, known.info.run_name)]
+    if not same:
+        raise ConfigError(f"there is no run {run} of {experiment_name}, neither in outputs/ nor at {where}")
+    try:
+        for file in FILES:
+            path = Path(client.download_artifacts(same[0].info.run_id, file))
+            (folder / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / file)
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"{run} of {experiment_name} has no checkpoint at {where}") from error
+    return folder
+
+
+def rebuild(folder: Path) -> "Task":
+    """Return the task of a run folder in evaluation, its network filled with the best weights."""
+    from patchsets.training import build_task
+
+    register()
+    config = load_config(folder)
+    check_config(config)
+    weights = load_weights(folder)
+    task = build_task(config)
+    arguments = read_checkpoint(weights_file(folder)).get("network_arguments")
+    if arguments is None:  # a checkpoint of an earlier version
+        task.preprocessing_train()
+    else:
+        task.network_arguments = lambda: arguments  # type: ignore[method-assign]
+    task.initial_weights = weights
+    task.configure_model()
+    return task.eval()
