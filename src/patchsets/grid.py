@@ -42,7 +42,17 @@ def grid_of(words: Sequence[str]) -> Iterator[Cell]:
         for chosen in itertools.product(*choices):
             config = compose("config", overrides=list(chosen))
             check_config(config)
+            _check_environment(config)
             yield Cell(chosen, config, {key: chosen[n].partition("=")[2] for key, n in varied.items()})
+
+
+def _check_environment(config: DictConfig) -> None:
+    """Refuse data that a variable names: a run with another value of it would count as this one."""
+    plain = OmegaConf.to_container(config.data, resolve=False)
+    assert isinstance(plain, dict)
+    for key, value in plain.items():
+        if isinstance(value, str) and "oc.env" in value:
+            raise ConfigError(f"data.{key!s}: it comes from the environment; say here which, data.{key!s}=")
 
 
 def _choices(override: Override) -> list[str]:

@@ -94,6 +94,7 @@ def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[st
         (["output=results.txt"], "output=results.txt: name a file that ends in .md or .csv"),
         (["hparams.learning_rate=interval(0.1,1)"], "a grid wants values"),
         (["hparams.optimizer=Adam,Adum"], "Adum"),
+        (["data=folder"], "data.root: it comes from the environment; say here which"),
         (["seed=0,1"], "Classification finds no anomalies"),
     ],
 )

@@ -94,6 +94,7 @@ def _scale(figure: Figure, rows: np.ndarray, colours: ColourRange) -> None:
     )
     bar.outline.set_visible(False)
     bar.set_ticks(list(colours), labels=[f"{value:.2g}" for value in colours])
+    bar.ax.tick_params(labelsize=8.5)
     bar.ax.axhline(colours.contour, color="white", linewidth=0.8)
     bar.set_label("error of a pixel", color=GREY)
 
