@@ -123,7 +123,9 @@ def _train(task: Task, config: DictConfig, outputs: Path) -> float:
     """Train exactly as a run does, with the default logger, and return the CPU seconds of the training."""
     folder = new_folder(outputs, "benchmark")
     recording = Recording(folder, resumed=False)
-    mirror = Mirror(folder, {"tensorboard": TensorboardTracker()}, describe(config, recording))
+    mirror = Mirror(
+        folder, {"tensorboard": TensorboardTracker()}, describe(config, folder, recording.started)
+    )
     trainer = build_trainer(config, task, folder)
     watch = Stopwatch()
     trainer.callbacks.append(watch)

@@ -1,14 +1,16 @@
 """What a crash or a person damaged in a run folder is told in one line, or done without."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from in_process import start
+from whole_command import QUICK
 
 from patchsets.data_record import record_data
-from patchsets.errors import ConfigError, DataError
+from patchsets.errors import ConfigError, DataError, UserError
 from patchsets.optimizers import make_optimizer
 from patchsets.run import load_config, new_folder, read_summary, status
 from patchsets.tracking.acknowledged import Acknowledged, Taken
@@ -61,3 +63,35 @@ def test_init_from_a_run_without_checkpoint_leaves_nothing(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="no checkpoint"):
         start(f"outputs={tmp_path / 'outputs'}", f"init_from={tmp_path / 'old'}")
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytorch_lightning import Trainer
+
+    save = Trainer.save_checkpoint
+
+    def save_until_full(trainer: Trainer, path: Path, *arguments: object) -> None:
+        if trainer.current_epoch == 1:
+            path.write_bytes(b"half a checkpoint")
+            raise OSError(errno.ENOSPC, "No space left on device", "/tmp/somewhere")
+        save(trainer, path, *arguments)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save_until_full)
+    with pytest.raises(UserError, match=r"No space left on device; .* make room, then: .*resume="):
+        start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
+    folder = tmp_path / "patch_sets" / "latest"
+    assert status(folder) == "failed"
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    monkeypatch.undo()
+    assert start(f"resume={folder}", "save_model=false")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "summary.json")
+
+    monkeypatch.setattr("patchsets.run.write_json", refuse)
+    with pytest.raises(UserError, match=r"summary.json: Permission denied"):
+        start(*QUICK, "loggers=[]", f"outputs={tmp_path}")

@@ -9,5 +9,9 @@ from pathlib import Path
 def appearing_whole(path: Path) -> Iterator[Path]:
     """Give a hidden name to write to; what was written gets its own name once it is whole."""
     temporary = path.with_name(f".{path.name}.new")
-    yield temporary
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)

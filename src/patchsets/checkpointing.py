@@ -41,7 +41,11 @@ class BestAndLast(Checkpoint):
         """
         last = self.folder / "last.ckpt"
         new = last.with_name(f".{last.name}.new")
-        trainer.save_checkpoint(new)
+        try:
+            trainer.save_checkpoint(new)
+        except BaseException:
+            new.unlink(missing_ok=True)  # a part of it may have filled the disk
+            raise
         if trainer.is_global_zero:
             new.replace(last)
 

@@ -1,8 +1,14 @@
 """Mistakes a person can put right: shown as one clear line, never as a traceback."""
 
+import errno
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from patchsets.distributed.place import rank
+
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)  # what a person can put right
 
 
 class UserError(Exception):
@@ -42,6 +48,21 @@ class RankFailed(UserError):
 
 class Pruned(Exception):
     """A search stopped this trial early: its elders were better at the same epoch."""
+
+
+@contextmanager
+def storage_told(
+    folder: Path | str = "outputs", remedy: str = "make room, or name another"
+) -> Iterator[None]:
+    """Turn a disk that is full or cannot be written into a line for a person."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = folder if is_full else error.filename or folder  # full may be a file on its way there
+        raise UserError(f"{where}: {error.strerror}; {remedy}") from error
 
 
 class Interrupted(BaseException):

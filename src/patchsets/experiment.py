@@ -13,7 +13,7 @@ from patchsets.closing import closing_table, typed
 from patchsets.distributed.follow import follow
 from patchsets.distributed.meeting import learn_folder
 from patchsets.distributed.place import rank
-from patchsets.errors import Interrupted, Pruned, UserError
+from patchsets.errors import Interrupted, Pruned, UserError, storage_told
 from patchsets.preflight import check_config, choose_config
 from patchsets.provenance import write_provenance
 from patchsets.run import Recording, is_run_folder, new_folder
@@ -26,6 +26,7 @@ from patchsets.tracking.tracker import RunDescription, Tracker
 log = logging.getLogger(__name__)
 
 
+@storage_told()
 def run(composed: DictConfig) -> dict[str, float]:
     """Run one experiment and return its metrics."""
     if rank() > 0:
@@ -96,12 +97,14 @@ def _told_when_it_ends(recording: Recording, mirror: Mirror) -> Iterator[dict[st
     status, error = "finished", None
     try:
         with StopSignals() as signals:
+            go_on = f"python src/train.py resume={typed(recording.folder)}"
             try:
-                yield metrics
+                with storage_told(recording.folder, f"what was kept is whole; make room, then: {go_on}"):
+                    yield metrics
             except Interrupted as stop:
                 status = "interrupted"
                 if trial_folder() is None:
-                    print(f"\ninterrupted; to go on: python src/train.py resume={typed(recording.folder)}")
+                    print(f"\ninterrupted; to go on: {go_on}")
                 raise SystemExit(stop.exit_code) from None
             except Pruned as pruned:
                 status = "pruned"

@@ -120,28 +120,34 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def take_lock(folder: Path) -> IO[str]:
+    """Keep other processes from writing into a run folder; raise ConfigError where one does."""
+    lock = (folder / ".lock").open("w")  # the kernel lets go of it however the process ends
+    os.register_at_fork(after_in_child=lock.close)  # a data worker may outlive a killed run for seconds
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(f"{folder} is still being written by a living run; stop that one first") from None
+    return lock
+
+
+def release_lock(lock: IO[str]) -> None:
+    """Let go of a run folder; to close the file is not enough: a forked worker may have it open."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    lock.close()
+
+
 class Recording:
     """Holds a run folder for one process: the lock that dies with it, and the summary."""
 
     def __init__(self, folder: Path, resumed: bool) -> None:
         self.folder = folder
         self.resumed = resumed
-        self._lock = self._take_lock()
+        self._lock = take_lock(folder)
         earlier = read_summary(folder) if resumed else {}
         started = earlier.get("started", round(time.time(), 3))
         self._summary: dict[str, Any] = {"status": "running", "started": started, "process": os.getpid()}
         self._write()
-
-    def _take_lock(self) -> IO[str]:
-        lock = (self.folder / ".lock").open("w")  # the kernel lets go of it however the process ends
-        os.register_at_fork(after_in_child=lock.close)  # a data worker may outlive a killed run for seconds
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{self.folder} is still being written by a living run; stop that one first"
-            ) from None
-        return lock
 
     @property
     def started(self) -> float:
@@ -162,10 +168,15 @@ class Recording:
 
     def release(self) -> None:
         """Let go of the folder."""
-        fcntl.flock(
-            self._lock, fcntl.LOCK_UN
-        )  # closing is not enough: a forked worker may have the file open
-        self._lock.close()
+        release_lock(self._lock)
 
     def _write(self) -> None:
-        write_json(self.folder / "summary.json", self._summary)
+        path = self.folder / "summary.json"
+        try:
+            write_json(path, self._summary)
+        except OSError:
+            if not path.is_file():
+                raise
+            with path.open("r+", encoding="utf-8") as file:  # its own block is all a full disk has left
+                file.write(json.dumps(self._summary))
+                file.truncate()

@@ -34,6 +34,7 @@ def start_log(folder: Path) -> None:
     root.addHandler(to_file)
     root.addHandler(to_screen)
     root.setLevel(logging.INFO)
+    logging.raiseExceptions = False  # on a full disk each line would cost a traceback
     quieten()
 
 

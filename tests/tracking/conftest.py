@@ -1,11 +1,15 @@
-"""What the tests of tracking share: a run folder before its first step, and its description."""
+"""What the tests of tracking share: a run folder before its first step, its description, an MLflow store."""
 
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
 from patchsets.tracking.tracker import RunDescription
+from patchsets.workspace import ROOT
 
 
 @pytest.fixture
@@ -31,3 +35,28 @@ def neptune_imported() -> None:
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         import neptune  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that three processes create at once: each would break it for the others without the lock."""
+    store = tmp_path_factory.mktemp("mlruns")
+    code = "import sys; from patchsets.tracking.mlflow import connect; connect(sys.argv[1])"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code, f"sqlite:///{store}/mlflow.db"]
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
+    said = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert said == ["", "", ""]
+    return store
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A local store with no run in it."""
+    store = tmp_path / "mlruns"
+    store.mkdir()
+    (store / "mlflow.db").write_bytes((empty_store / "mlflow.db").read_bytes())
+    uri = f"sqlite:///{store}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri

@@ -105,7 +105,7 @@ def test_what_was_not_sent_is_said_in_one_line_and_sent_once_later(
     caplog.clear()
     feed.close("finished", wait=0.2)
     said = "recorder lacks 11 values and the files (ConnectionError: nobody answers)"
-    assert caplog.records[-1].getMessage() == f"{said}; {folder} holds everything."
+    assert caplog.records[-1].getMessage() == f"{said}; to send them: python src/sync.py {folder}"
     assert not any(thread.name == "tracker recorder" and thread.is_alive() for thread in later_threads())
     tracker.broken = False
     again = Mirror(folder, {"recorder": tracker}, description)

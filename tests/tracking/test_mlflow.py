@@ -36,31 +36,6 @@ def runs(uri: str):
     return client, client.search_runs([experiment.experiment_id])
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that three processes create at once: each would break it for the others without the lock."""
-    store = tmp_path_factory.mktemp("mlruns")
-    code = "import sys; from patchsets.tracking.mlflow import connect; connect(sys.argv[1])"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-c", code, f"sqlite:///{store}/mlflow.db"]
-    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
-    said = [process.communicate(timeout=120)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], said
-    assert said == ["", "", ""]
-    return store
-
-
-@pytest.fixture
-def uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A local store with no run in it."""
-    store = tmp_path / "mlruns"
-    store.mkdir()
-    (store / "mlflow.db").write_bytes((empty_store / "mlflow.db").read_bytes())
-    uri = f"sqlite:///{store}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
-
-
 def test_a_run_is_kept_with_everything(folder: Path, description: RunDescription, uri: str) -> None:
     train(folder)
     write_png(folder / "figures" / "curves.png")
@@ -155,8 +130,10 @@ def test_a_folder_is_refused_before_training(address: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(empty_store: Path) -> Iterator[Server]:
-    server = Server(empty_store)
+def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "mlflow.db").write_bytes((empty_store / "mlflow.db").read_bytes())
+    server = Server(folder)
     server.start()
     yield server
     server.kill()
@@ -174,7 +151,7 @@ def test_a_server_that_dies_and_comes_back_misses_nothing(
     feed = Mirror(folder, {"mlflow": MlflowTracker()}, description)
     feed.start()
     train(folder, last=10)
-    until(lambda: Acknowledged(folder).by("mlflow").offset > 0)
+    until(lambda: Acknowledged(folder).by("mlflow", server.uri).offset > 0)
     server.kill()
     began = time.monotonic()
     train(folder, first=10, last=15)

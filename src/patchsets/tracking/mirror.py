@@ -3,9 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from patchsets.closing import typed
 from patchsets.errors import Interrupted
 from patchsets.secrets import redact
 from patchsets.tracking.acknowledged import Acknowledged, Taken
@@ -72,7 +73,7 @@ class Feed:
         self._folder = folder
         self._run_description = run
         self._acknowledged = acknowledged
-        self._taken = acknowledged.by(tracker.name)
+        self._taken = acknowledged.by(tracker.name, self._where())
         self._started = self._stopped = False
         self._failures = 0
         self._status = ""
@@ -107,8 +108,28 @@ class Feed:
             missing = len(read_metrics(self._folder, self._taken.offset))
             name, trouble, folder = self.tracker.name, self._trouble, self._folder
             log.warning(
-                "%s lacks %d values and the files (%s); %s holds everything.", name, missing, trouble, folder
+                "%s lacks %d values and the files (%s); to send them: python src/sync.py %s",
+                name,
+                missing,
+                trouble,
+                typed(folder),
             )
+
+    def lacks_nothing(self, status: str) -> bool:
+        """Tell whether the tracker has all there is of a run that ended so; it is not asked."""
+        rows, _ = read_rows(self._folder / FILE_NAME, self._taken.offset)
+        return self._taken.finished == status and not rows and not list(self._new_figures())
+
+    def send_all(self, status: str) -> int:
+        """Send the rest in this thread; return the number of values. Raises what the tracker raises."""
+        self._start_tracker()
+        missing = len(read_metrics(self._folder, self._taken.offset))
+        self._send_what_is_new()
+        self._finish(status)
+        return missing
+
+    def _where(self) -> str:
+        return getattr(self.tracker, "where", "")
 
     def _is_working(self) -> bool:
         patient_until = self._last_success + PATIENCE
@@ -121,8 +142,7 @@ class Feed:
             try:
                 self._send_what_is_new()
                 if closing:
-                    self.tracker.finish(self._status)
-                    self.finished = True
+                    self._finish(self._status)
                 self._succeeded()
             except Exception as error:
                 self._failed(error)
@@ -137,10 +157,17 @@ class Feed:
 
     def _start_tracker(self) -> None:
         run_id = self.tracker.start(self._run_description.redacted(), self._acknowledged.key)
-        if not run_id or run_id != self._taken.id:
-            self._taken = Taken(run_id)
-            self._save()
+        if not run_id or run_id != self._taken.id or self._taken.where != self._where():
+            self._taken = Taken(run_id, self._where())
+        self._taken.finished = ""
+        self._save()
         self._started = True
+
+    def _finish(self, status: str) -> None:
+        self.tracker.finish(status)
+        self._taken.finished = status
+        self._save()
+        self.finished = True
 
     def _send_rows(self) -> None:
         while not self._stopped:
@@ -153,15 +180,19 @@ class Feed:
             self._save()
 
     def _send_figures(self) -> None:
+        for name, path, version in self._new_figures():
+            self.tracker.figure(name, path)
+            self._taken.figures[name] = version
+            self._save()
+
+    def _new_figures(self) -> Iterator[tuple[str, Path, list[int]]]:
         folder = self._folder / "figures"
         for path in sorted(folder.rglob("*.png")) if folder.is_dir() else []:
             name = path.relative_to(folder).with_suffix("").as_posix()
             stat = path.stat()
             version = [stat.st_mtime_ns, stat.st_size]
             if self._taken.figures.get(name) != version and _is_whole(path):
-                self.tracker.figure(name, path)
-                self._taken.figures[name] = version
-                self._save()
+                yield name, path, version
 
     def _save(self) -> None:
         self._acknowledged.save(self.tracker.name, self._taken)

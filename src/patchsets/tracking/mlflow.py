@@ -48,7 +48,7 @@ class MlflowTracker:
 
     def __init__(self) -> None:
         load_env()
-        self._uri = tracking_uri()
+        self.where = self._uri = tracking_uri()
 
     def start(self, run: RunDescription, key: str) -> str:
         """Find the run or create it, and give it its tags, parameters and config.yaml."""

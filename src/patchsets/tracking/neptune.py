@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 2.0
 CLOSE_SECONDS = 10.0  # what a server has not taken by then stays in the store, for neptune sync
+OFFLINE = "offline"
 LONGEST_RUN_ID = 36  # characters Neptune takes
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class NeptuneTracker:
     def __init__(self) -> None:
         load_env()
         self._run: Run | None = None
+        self.where = server_address() or OFFLINE
 
     def start(self, run: RunDescription, key: str) -> str:
         """Open the run, on a server that answers or in the run folder; write hyper-parameters and tags."""
@@ -61,6 +63,7 @@ class NeptuneTracker:
         store = run.folder / ".neptune"
         address = server_address()
         online = address is not None and answers(address)
+        self.where = address if address is not None and online else OFFLINE
         if not online:
             _say_where(store, address)
             shutil.rmtree(store, ignore_errors=True)  # written anew, so that it always equals metrics.csv
