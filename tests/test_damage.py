@@ -95,3 +95,24 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch
     monkeypatch.setattr("patchsets.run.write_json", refuse)
     with pytest.raises(UserError, match=r"summary.json: Permission denied"):
         start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("outputs=", "outputs: it is empty"), ("trainer.accelerator=gpu", "there is no GPU")]
+)
+def test_what_cannot_be_is_said_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, said: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        start(f"outputs={tmp_path / 'outputs'}", word)
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_from_latest_is_the_run_before(tmp_path: Path) -> None:
+    start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}")
+    first = (tmp_path / "patch_sets" / "latest").resolve()
+    latest = tmp_path / "patch_sets" / "latest"
+    start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}", f"init_from={latest}")
+    assert load_config(latest).init_from == str(first)

@@ -32,6 +32,9 @@ WRONG = {
     "loggers=[csv,tensorbord]": ["loggers", "did you mean tensorboard?"],
     "trainer.precision=bf17-mixed": ["trainer.precision", "did you mean bf16-mixed?"],
     "trainer.accelerator=gpus": ["trainer.accelerator", "did you mean gpu?"],
+    "init_from=": ["init_from", "empty"],
+    "model.width=-4": ["model.width", "-4", "above 0"],
+    "+trainer.strategy=ddp_spawn": ["trainer.strategy", "ddp"],
     "trainer.log_every_n_steps=0": ["trainer.log_every_n_steps", "above 0"],
 }
 

@@ -23,7 +23,10 @@ TRAINER_WORDS = {
         "auto", "16", "32", "64", "bf16", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32-true",
         "64-true", "transformer-engine", "transformer-engine-float16",
     ),
+    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "fsdp_cpu_offload"),
 }  # fmt: skip
+FOLDERS = ("outputs", "resume", "repeat", "init_from")
+SIZES = ("width", "depth", "heads", "points")  # of a network
 # What the experiment hands to each target beside the keys of its node.
 GIVEN = {
     "data": (),
@@ -39,6 +42,16 @@ def choose_config(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
     1. `resume` or `repeat` name a run folder: its config.yaml, then the words typed beside them.
     2. Otherwise what Hydra composed.
     """
+    for word in FOLDERS:
+        if composed[word] == "":
+            raise ConfigError(f"{word}: it is empty; name a folder, or leave {word}= out")
+    config = _continued(composed, overrides)
+    if config.init_from:  # as a path of its own: once this run has a folder, `latest` is another one
+        config.init_from = str(find_folder(config.init_from, "init_from"))
+    return config
+
+
+def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
     words = [word for word in ("resume", "repeat") if composed[word]]
     if not words:
         return composed
@@ -83,7 +96,7 @@ def check_config(config: DictConfig) -> None:
     _check_secrets(config, "")
     check_optimizer(config.hparams.optimizer, config.optimizers)
     if config.init_from:
-        weights_file(find_folder(config.init_from, "init_from"))
+        weights_file(Path(config.init_from))
     for group, given in GIVEN.items():
         _check_group(config, group, given)
     _check_trainer(config.trainer)
@@ -103,16 +116,36 @@ def _check_group(config: DictConfig, group: str, given: Sequence[str]) -> None:
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise ConfigError(f"{group}: names no _target_; choose one of {', '.join(options(group))}")
     check(node, group, config.trusted_targets, given)
+    for key in SIZES:
+        value = node.get(key)
+        if isinstance(value, int) and value < 1:
+            raise ConfigError(f"{group}.{key}: {value} is not a number above 0")
 
 
 def _check_trainer(node: DictConfig) -> None:
     for key, words in TRAINER_WORDS.items():
+        if isinstance(node.get(key), DictConfig):
+            continue
         word = str(node.get(key, "auto"))
         if word not in words:
             close = nearest(word, words) or f"; there is {', '.join(words)}"
             raise ConfigError(f"trainer.{key}: there is no {word}{close}")
     if not node.get("log_every_n_steps", 1):
         raise ConfigError("trainer.log_every_n_steps: 0 is not a number above 0")
+    if node.get("accelerator") in ("gpu", "cuda"):
+        _check_gpus(node.get("devices", "auto"))
+
+
+def _check_gpus(devices: Any) -> None:
+    import torch
+
+    present = torch.cuda.device_count()
+    if not present and not torch.backends.mps.is_available():
+        raise ConfigError(
+            "trainer.accelerator: there is no GPU here (or no driver); leave it at auto, or cpu"
+        )
+    if isinstance(devices, int) and devices > max(present, 1):
+        raise ConfigError(f"trainer.devices: {devices} GPUs are asked for, and there are {max(present, 1)}")
 
 
 def _check_secrets(node: Any, path: str) -> None:
