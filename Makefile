@@ -8,7 +8,11 @@ BIN := .venv/bin
 # uv installs in seconds what takes pip minutes, but reads its own name for pip's find-links.
 UV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv
 
+<<<<<<< HEAD
 .PHONY: help train test test-docker test-registry lint format bench max-regression lock clean
+=======
+.PHONY: help train test test-faults test-docker lint format bench max-regression lock clean
+>>>>>>> cf8c4be (wip)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +31,9 @@ train: .venv/ready ## train a patch-set classifier on embedded images (about a m
 
 test: .venv/ready ## run the tests
 	@$(BIN)/python tests/run.py
+
+test-faults: .venv/ready ## kill -9, full disks, dead servers and ranks, at random moments (minutes); FAULTS_SEED=7 for other ones
+	@PATCHSETS_TEST_FAULTS=1 $(BIN)/python -m pytest -n0 -s tests/faults
 
 test-docker: .venv/ready ## build the image, train in it, look at it and tidy up, on a real engine (minutes; docs/docker.md)
 	@PATCHSETS_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker

@@ -1,8 +1,5 @@
 """MLflow: the local store, processes that start at once, and a real server that dies and comes back."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path

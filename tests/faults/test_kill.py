@@ -1,0 +1,131 @@
+"""kill -9 at random moments: whatever was going on, it goes on afterwards and ends in the same result."""
+
+import csv
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from in_process import start
+from kill import assert_whole, draw, kill_after, kill_when, run, timed
+from whole_command import QUICK, ROOT
+
+FIRST_SEED = int(os.environ.get("FAULTS_SEED", "0"))  # FAULTS_SEED=7 make test-faults begins at that round
+TRAINING, CHECKPOINTS, SWEEPS = 24, 8, 8
+WORDS = [*QUICK, "hparams.max_epochs=3", "hparams.dropout=0.1", "loggers=csv", "save_model=false"]
+
+
+def rounds(number: int) -> range:
+    return range(FIRST_SEED, FIRST_SEED + number)
+
+
+def runs_in(outputs: Path) -> list[Path]:
+    return [path.parent for path in outputs.glob("patch_sets/*/config.yaml") if not path.parent.is_symlink()]
+
+
+def result(folder: Path) -> tuple[object, list[list[str]]]:
+    with (folder / "metrics.csv").open() as file:
+        values = [row[1:] for row in csv.reader(file)]  # all but the time
+    summary = json.loads((folder / "summary.json").read_text())
+    return summary["metrics"], values
+
+
+class Reference:
+    """A training that nobody disturbed."""
+
+    def __init__(self, outputs: Path) -> None:
+        self.seconds = timed(lambda: start(*WORDS, f"outputs={outputs}"))
+        (folder,) = runs_in(outputs)
+        self.result = result(folder)
+        self.weights = weights(folder)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    """Threads do not survive a fork."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return Reference(tmp_path_factory.mktemp("reference"))
+
+
+def goes_on_to_the_same_end(outputs: Path, reference: Reference) -> None:
+    for folder in runs_in(outputs):
+        assert_whole(folder)
+    begun = runs_in(outputs)
+    words = [f"resume={begun[0]}"] if begun else [*WORDS, f"outputs={outputs}"]
+    run(lambda: start(*words))
+    (folder,) = runs_in(outputs)
+    assert result(folder) == reference.result
+    found = weights(folder)
+    assert all(torch.equal(found[name], value) for name, value in reference.weights.items())
+
+
+@pytest.mark.parametrize("seed", rounds(TRAINING))
+def test_training(reference: Reference, tmp_path: Path, seed: int) -> None:
+    kill_after(lambda: start(*WORDS, f"outputs={tmp_path}"), draw(seed).uniform(0, 1.1 * reference.seconds))
+    goes_on_to_the_same_end(tmp_path, reference)
+
+
+@pytest.mark.parametrize("seed", rounds(CHECKPOINTS))
+def test_while_a_checkpoint_is_written(reference: Reference, tmp_path: Path, seed: int) -> None:
+    skipped = draw(seed).randrange(200)  # looks at the unfinished file, so that all parts of writing are hit
+
+    def is_writing() -> bool:
+        nonlocal skipped
+        skipped -= bool(list(tmp_path.rglob(".last.ckpt.new")))
+        return skipped < 0
+
+    kill_when(lambda: start(*WORDS, f"outputs={tmp_path}"), is_writing)
+    goes_on_to_the_same_end(tmp_path, reference)
+
+
+class Sweep:
+    """A grid of four short trainings by the command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.argv = [
+            "train.py", "-m", *WORDS, "hparams.max_epochs=1", "hparams.optimizer=SGD,Adam",
+            "hparams.width=8,16", f"hydra.sweep.dir={folder}",
+        ]  # fmt: skip
+
+    def __call__(self) -> None:
+        sys.argv = self.argv
+        runpy.run_path(str(ROOT / "src/train.py"), run_name="__main__")
+
+    def trials(self) -> dict[str, dict]:
+        summaries = {path.parent.name: path for path in self.folder.glob("*/summary.json")}
+        return {name: json.loads(path.read_text()) for name, path in sorted(summaries.items())}
+
+
+@pytest.fixture(scope="module")
+def whole_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, dict[str, dict]]:
+    sweep = Sweep(tmp_path_factory.mktemp("sweep"))
+    seconds = timed(sweep)
+    assert len(sweep.trials()) == 4
+    return seconds, sweep.trials()
+
+
+@pytest.mark.parametrize("seed", rounds(SWEEPS))
+def test_sweep(whole_sweep: tuple[float, dict[str, dict]], tmp_path: Path, seed: int) -> None:
+    seconds, expected = whole_sweep
+    sweep = Sweep(tmp_path)
+    kill_after(sweep, draw(seed).uniform(0, 1.1 * seconds))
+    assert_whole(tmp_path)
+    finished = {name: trial for name, trial in sweep.trials().items() if trial["status"] == "finished"}
+    run(sweep)
+    trials = sweep.trials()
+    assert {name: trials[name] for name in finished} == finished  # none was done again
+    assert {name: trial["metrics"] for name, trial in trials.items()} == {
+        name: trial["metrics"] for name, trial in expected.items()
+    }
