@@ -80,12 +80,12 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_epoch(
 
     monkeypatch.setattr(Trainer, "save_checkpoint", save_until_full)
     with pytest.raises(UserError, match=r"No space left on device; .* make room, then: .*resume="):
-        start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
+        start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}")
     folder = tmp_path / "patch_sets" / "latest"
     assert status(folder) == "failed"
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     monkeypatch.undo()
-    assert start(f"resume={folder}", "save_model=false")
+    assert start(f"resume={folder}")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
