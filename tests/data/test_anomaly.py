@@ -13,10 +13,11 @@ from in_process import make_anomaly_folder
 from PIL import Image
 
 from patchsets.anomaly.trivial import best_trivial
-from patchsets.data.anomaly import AnomalyImages, as_mask
+from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.anomaly_demo import AnomalyDemo
 from patchsets.errors import ConfigError, DataError
 from patchsets.traindata.demo import CATEGORIES, TEST_KINDS, Counts, make_demo
+from patchsets.traindata.masks import as_mask
 
 
 def read(root: Path, **arguments: object) -> AnomalyImages:

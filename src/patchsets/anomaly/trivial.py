@@ -1,5 +1,6 @@
 """What one number of the raw image reaches: a result near it is no achievement, or a leak in the data."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,15 @@ def best_trivial(images: np.ndarray, is_anomaly: np.ndarray) -> Trivial:
 
     It is chosen on the images it is judged by, as one of six: chance itself reaches somewhat more than 0.5.
     """
+    return best_of(trivial_scores(images), is_anomaly)
+
+
+def best_of(scores: Mapping[str, np.ndarray], is_anomaly: np.ndarray) -> Trivial:
+    """Return the best of some scores `[N]` in both directions."""
     from sklearn.metrics import roc_auc_score
 
     return max(
         Trivial(float(roc_auc_score(is_anomaly, sign * score)), f"{direction} {name}")
-        for name, score in trivial_scores(images).items()
+        for name, score in scores.items()
         for direction, sign in DIRECTIONS.items()
     )

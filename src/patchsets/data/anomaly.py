@@ -17,10 +17,10 @@ from patchsets.data.loading import BatchedRows, hash_of, loader
 from patchsets.errors import ConfigError, DataError
 from patchsets.portable.pixels import fitted
 from patchsets.traindata.layout import GOOD, Entry, read_layout
+from patchsets.traindata.masks import as_mask, fit_mask
+from patchsets.traindata.settings import FITS
 
 log = logging.getLogger(__name__)
-
-FITS = ("stretch", "letterbox")
 
 
 class AnomalyImages(LightningDataModule):
@@ -128,7 +128,7 @@ class AnomalyImages(LightningDataModule):
         return {entries[row].path: mask.pixels for row, mask in zip(known, masks, strict=True)}
 
     def _fitted_mask(self, pixels: np.ndarray) -> np.ndarray:
-        return self._fitted(as_mask(pixels).astype(np.uint8) * 255) > 127
+        return fit_mask(as_mask(pixels), self.image_size, self.fit)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the shuffled good images to learn from."""
@@ -185,13 +185,6 @@ class AnomalyImages(LightningDataModule):
             for split, part in self.splits.items()
         }
         return {"classes": self.classes, "preprocessing": self.preprocessing(), **described}
-
-
-def as_mask(pixels: np.ndarray) -> np.ndarray:
-    """Return where a mask's file says anomalous, `[H, W]` bool: white; any number but 0 where all are low."""
-    grey = pixels.max(axis=2) if pixels.ndim == 3 else pixels
-    mask: np.ndarray = grey > (127 if grey.max() > 127 else 0)
-    return mask
 
 
 def _held_out(groups: int, fraction: float) -> int:

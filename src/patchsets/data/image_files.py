@@ -48,10 +48,10 @@ def read_images(
     Raises DataError with every file, relative to `root`, that is broken or has a side of fewer than
     `smallest` pixels, and where all together are too large for memory.
     """
-    with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
-        if shrink is None:
+    if shrink is None:
+        with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
             _check_total(list(pool.map(_bytes_of, paths)), root)
-        results = list(pool.map(lambda path: _try(path, smallest, shrink), paths))
+    results = try_images(paths, smallest, shrink)
     bad = [
         f"{shown(path.relative_to(root))}: {result}"
         for path, result in zip(paths, results, strict=True)
@@ -63,6 +63,14 @@ def read_images(
             + "\n  ".join(bad)
         )
     return [result for result in results if isinstance(result, ImageFile)]
+
+
+def try_images(
+    paths: Sequence[Path], smallest: int, shrink: Callable[[np.ndarray], np.ndarray] | None
+) -> list[ImageFile | Unusable]:
+    """Decode files like `read_images`; for one that cannot be used, return why."""
+    with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda path: _try(path, smallest, shrink), paths))
 
 
 def as_one_mode(images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,0 +1,134 @@
+"""create_traindata.py from top to bottom: look at all images, write them, say what there is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from patchsets.data.image_files import as_one_mode, shown
+from patchsets.portable.pixels import decode
+from patchsets.run import write_json
+from patchsets.traindata.check import check
+from patchsets.traindata.cutting import Cut, cut
+from patchsets.traindata.folder import new_folder
+from patchsets.traindata.guard import TrivialGuard
+from patchsets.traindata.inspection import Plan, make_plan
+from patchsets.traindata.layout import GOOD
+from patchsets.traindata.manifest import Row, sha256_of, write_manifest
+from patchsets.traindata.masks import as_mask
+from patchsets.traindata.settings import Words
+from patchsets.traindata.sources import Source
+from patchsets.traindata.synthesis import synthesize
+
+VERSION = 1  # to be raised when other images are made of the same parameters
+
+
+def create_or_check(words: Words) -> int:
+    """Do what the words say and return the exit code."""
+    return check(Path(words.check).expanduser()) if words.check else create(words)
+
+
+def create(words: Words) -> int:
+    """Make the data set; raise UserError, with nothing written, where that cannot be."""
+    words.refuse_mistakes()
+    output = Path(str(words.output)).expanduser()
+    with new_folder(output) as folder:
+        plan = make_plan(words)
+        writer = _Writer(folder, words)
+        for source, split in tqdm(
+            list(zip(plan.sources, plan.split, strict=True)), unit="image", disable=None
+        ):
+            writer.write(source, split)
+        if words.synthesize:
+            writer.write_synthetic()
+        write_manifest(folder, writer.rows)
+        write_json(folder / "manifest.json", {"version": VERSION, "parameters": words.parameters()})
+    _tell(output, plan, writer)
+    return 0
+
+
+class _Writer:
+    def __init__(self, folder: Path, words: Words) -> None:
+        self.folder, self.words = folder, words
+        self.rows: list[Row] = []
+        self.guard = TrivialGuard()
+
+    def write(self, source: Source, split: str) -> None:
+        """Write what is made of one raw image."""
+        mask = None if source.mask is None else as_mask(decode(source.mask))
+        for part in cut(decode(source.path), mask, self.words):
+            if source.kind == GOOD:
+                self._write_part(source, split, GOOD, part)
+            elif part.mask is None or part.mask.any():
+                self._write_part(source, split, source.kind, part)
+            elif mask is not None and not _within(mask, part).any():
+                self._write_part(source, split, GOOD, part)  # a tile beside the defect
+
+    def _write_part(self, source: Source, split: str, kind: str, part: Cut) -> None:
+        stem = f"{source.stem}{part.suffix}"
+        if kind != source.kind:
+            stem = f"{source.kind}_{stem}"
+        box = " ".join(map(str, part.box))
+        self._keep(
+            split,
+            kind,
+            stem,
+            part.pixels,
+            part.mask if kind != GOOD else None,
+            source.name,
+            source.group,
+            box,
+        )
+
+    def write_synthetic(self) -> None:
+        """Paint defects on the good test images."""
+        rows = [row for row in self.rows if row.split == "test"]
+        good = as_one_mode([decode(self.folder / row.path) for row in rows])
+        for made in synthesize(good, self.words.per_kind, self.words.seed):
+            twin = rows[made.twin]
+            stem = f"{made.number:03}"
+            self._keep(
+                "test", made.kind, stem, made.pixels, made.mask, twin.source, twin.group, twin.box, twin.path
+            )
+
+    def _keep(
+        self, split: str, kind: str, stem: str, pixels: np.ndarray, mask: np.ndarray | None,
+        source: str, group: str, box: str, twin: str = "",
+    ) -> None:  # fmt: skip
+        path, mask_path = f"{split}/{kind}/{stem}.png", ""
+        _write(self.folder / path, pixels)
+        if mask is not None:
+            mask_path = f"ground_truth/{kind}/{stem}_mask.png"
+            _write(self.folder / mask_path, mask.astype(np.uint8) * 255)
+        if split == "test":
+            self.guard.see(pixels, kind != GOOD)
+        digest = sha256_of(self.folder / path)
+        self.rows.append(Row(path, split, kind, mask_path, source, group, box, twin, digest))
+
+
+def _within(mask: np.ndarray, part: Cut) -> np.ndarray:
+    left, top, right, bottom = part.box
+    return mask[top:bottom, left:right]
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def _tell(output: Path, plan: Plan, writer: _Writer) -> None:
+    for remark in plan.remarks:
+        print(f"note: {remark}")
+    if verdict := writer.guard.verdict():
+        print(f"note: {verdict}")
+    print(f"{shown(output)}: {counted(writer.rows)}")
+    print(f"train on it: python src/train.py task=autoencoder data=anomaly data.root={shown(output)}")
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """Return how many images there are, as "train/good 80, test/good 20, test/scratch 5"."""
+    counts = Counter(f"{row.split}/{row.kind}" for row in rows)
+    return ", ".join(f"{place} {count}" for place, count in counts.items())
