@@ -8,11 +8,7 @@ BIN := .venv/bin
 # uv installs in seconds what takes pip minutes, but reads its own name for pip's find-links.
 UV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv
 
-<<<<<<< HEAD
-.PHONY: help train test test-docker test-registry lint format bench max-regression lock clean
-=======
-.PHONY: help train test test-faults test-docker lint format bench max-regression lock clean
->>>>>>> cf8c4be (wip)
+.PHONY: help train test test-faults test-docker test-registry test-searches lint format bench max-regression lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +36,9 @@ test-docker: .venv/ready ## build the image, train in it, look at it and tidy up
 
 test-registry: .venv/ready ## register a model in a real browser on a real MLflow server, use it and serve it (a minute; needs chromium)
 	@PATCHSETS_TEST_REGISTRY=1 $(BIN)/python -m pytest tests/deployment
+
+test-searches: .venv/ready ## searches in many processes, killed ones too, on SQLite and PostgreSQL (minutes)
+	@PATCHSETS_TEST_SEARCHES=1 $(BIN)/python -m pytest tests/search
 
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -65,11 +65,11 @@ def parallel_coordinates(
     scales.append(_Scale([trial.value for trial in tried], False))
     figure = new_figure(min(10.8, 2.0 + 1.9 * len(scales)), 4.2)
     axes = figure.add_subplot()
-    goodness = scales[-1] if maximize else lambda value: 1 - scales[-1](value)
-    for trial in sorted(tried, key=lambda trial: trial.value, reverse=not maximize):
+    worst_first = sorted(tried, key=lambda trial: trial.value, reverse=not maximize)
+    for rank, trial in enumerate(worst_first, start=1):
         places = [*(trial.parameters[name] for name in names), trial.value]
         heights = [scale(place) for scale, place in zip(scales, places, strict=True)]
-        shade = FAINTEST + (1 - FAINTEST) * goodness(trial.value)
+        shade = FAINTEST + (1 - FAINTEST) * rank / len(tried)
         axes.plot(range(len(scales)), heights, color=COUNTS(shade), linewidth=1.4)
     for place, (name, scale) in enumerate(zip([*_short(names), metric], scales, strict=True)):
         _coordinate(axes, place, name, scale)
@@ -133,7 +133,8 @@ def _coordinate(axes: Axes, place: int, name: str, scale: _Scale) -> None:
     axes.axvline(place, color="#BBBBBB", linewidth=0.8, zorder=0)
     axes.text(place, -0.1, name, ha="center", va="top", color=GREY)
     for height, text in scale.marks():
-        axes.text(place + 0.03, height, text, ha="left", va="center", fontsize=8, color=GREY)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        axes.text(place + 0.03, height, text, va="center", fontsize=8, color=GREY, bbox=box, zorder=5)
 
 
 def _numbers(tried: Sequence[Tried]) -> list[int]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from patchsets.search.words import quoted
 from patchsets.workspace import ROOT
 
+TRAIN = ROOT / "src/train.py"
 CONSOLE = "console.txt"  # what a trial prints, in its run folder
 LOOK_EVERY = 0.05  # seconds
 TIME_TO_CLOSE = 60.0  # seconds a trial has to end its run after a signal
@@ -55,7 +56,7 @@ def _start(words: list[str], folder: Path, environment: dict[str, str]) -> "subp
     folder.mkdir(parents=True, exist_ok=True)
     command = [
         sys.executable,
-        str(ROOT / "src/train.py"),
+        str(TRAIN),
         *words,
         f"hydra.run.dir={quoted(folder.absolute())}",
     ]

@@ -127,8 +127,9 @@ def _parameter(override: Override, as_study: bool) -> Parameter:
     texts = tuple(override.sweep_string_iterator())
     if not texts:
         raise ConfigError(f"{override.input_line}: there is nothing to choose from")
-    if as_study and isinstance(value, RangeSweep):
-        return _range(key, value, [float(text) for text in texts])
+    if isinstance(value, RangeSweep):
+        numbers = [int(text) if text.lstrip("-").isdigit() else float(text) for text in texts]
+        return _range(key, value, numbers) if as_study else Choices(key, tuple(numbers), texts)
     labels = tuple(_label(v, text) for v, text in zip(override.sweep_iterator(), texts, strict=True))
     kept = [place for place, text in enumerate(texts) if text not in texts[:place]]  # a value given twice
     return Choices(key, tuple(labels[place] for place in kept), tuple(texts[place] for place in kept))
@@ -143,12 +144,10 @@ def _interval(key: str, value: IntervalSweep) -> Range:
     return Range(key, value.start, value.end, None, log)
 
 
-def _range(key: str, value: RangeSweep, numbers: list[float]) -> Range:
-    log, step = "log" in value.tags, abs(value.step)
+def _range(key: str, value: RangeSweep, numbers: list[int | float]) -> Range:
+    log = "log" in value.tags
     _check_log(key, log, min(numbers))
-    whole = all(isinstance(number, int) for number in (value.start, value.stop, value.step))
-    low, high = (int(end) if whole else end for end in (min(numbers), max(numbers)))
-    return Range(key, low, high, None if log else step, log)
+    return Range(key, min(numbers), max(numbers), None if log else abs(value.step), log)
 
 
 def _check_log(key: str, log: bool, low: float) -> None:

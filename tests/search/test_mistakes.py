@@ -1,0 +1,66 @@
+"""A sweep that cannot be right gets one line before anything is made; passwords are kept nowhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hydra.errors import ConfigCompositionException
+from pretend import Trials, sweep
+
+from patchsets.config_errors import explain
+from patchsets.errors import ConfigError
+from patchsets.search.storage import storage_address
+
+LIST = "hparams.batch_size=32,64"
+WRONG = {
+    "sweep.sampler=tpee": "did you mean tpe?",
+    "sweep.pruner=medain": "did you mean median?",
+    "sweep.pruner_options={n_startup_trial: 3}": "n_startup_trial",
+    "sweep.n_trials=0": "above 0",
+    "sweep.direction=maximise": "did you mean maximize?",
+    "sweep.metric=val/accuracy": "minimize or maximize",
+    "sweep.metric=[a,b]": "one direction for each",
+    "sweep.storage=mysql://a/b": "sqlite:///FILE",
+    "sweep.storage=postgresql://me:hunter2222@h/b": "PGPASSWORD",
+    "sweep.storage='postgresql://h/b?password=hunter2222'": "PGPASSWORD",
+    "sweep.storage=postgresql://me@127.0.0.1:1/x": "cannot be opened",
+    "hparams.width=interval(1,64)": "Integer",
+    "hparams.width=32,-1": "hparams.width: -1",
+    "hparams.optimizer=SGD,Adamm": "did you mean Adam?",
+    "trainer.devices=2": "hydra/launcher=subprocess",
+    "trainer.devices=[0,1]": "hydra/launcher=subprocess",
+    "debug=True": "leave out -m",
+}
+
+
+@pytest.mark.parametrize("word", WRONG)
+def test_a_mistake_is_named_before_anything_is_made(tmp_path: Path, word: str) -> None:
+    trials = Trials()
+    with pytest.raises((ConfigError, ConfigCompositionException)) as caught:
+        sweep(tmp_path / "sweep", trials, LIST, word)
+    line = explain(caught.value)
+    assert WRONG[word] in line
+    assert "hunter2222" not in line
+    assert trials.rates == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_moves_from_the_address_to_where_the_client_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "")
+    monkeypatch.setenv("OPTUNA_STORAGE", "postgresql://me:hunter%402@host:5432/db")
+    assert storage_address(None, tmp_path) == "postgresql+psycopg://me@host:5432/db"
+    assert os.environ["PGPASSWORD"] == "hunter@2"
+    assert "hunter" not in os.environ["OPTUNA_STORAGE"]
+
+
+def test_two_storages_are_one_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///a.db")
+    assert storage_address("sqlite:///a.db", tmp_path).endswith("/a.db")
+    with pytest.raises(ConfigError, match="two places"):
+        storage_address("sqlite:///b.db", tmp_path)
+
+
+def test_without_a_word_the_study_lies_in_its_folder(tmp_path: Path) -> None:
+    assert storage_address(None, tmp_path) == f"journal:///{tmp_path}/study.journal"

@@ -1,0 +1,82 @@
+"""Trials as processes: several at once, on their own GPUs; one that is killed leaves the others alone."""
+
+from pathlib import Path
+
+import pytest
+from hydra.core.utils import JobStatus
+from omegaconf import OmegaConf
+
+from patchsets.search import processes
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+words = dict(word.split("=", 1) for word in sys.argv[1:])
+folder = Path(words["hydra.run.dir"].strip("'"))
+(folder / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+(folder / "words").write_text(" ".join(sys.argv[1:]))
+if words["do"] == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+if words["do"] == "meet":  # ends only while another one runs
+    for _ in range(1200):
+        if len(list(folder.parent.glob("*/gpu"))) == 2:
+            sys.exit()
+        time.sleep(0.05)
+    sys.exit(1)
+if words["do"] == "wait":
+    signal.pause()
+print("done")
+"""
+CONFIG = OmegaConf.create(
+    {
+        "hydra": {
+            "overrides": {
+                "hydra": ["hydra.launcher.n_jobs=2", "hydra/launcher=subprocess", "hydra.verbose=true"]
+            }
+        }
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.setattr(processes, "TRAIN", tmp_path / "script.py")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+
+
+def test_a_killed_process_is_one_failed_trial(tmp_path: Path) -> None:
+    jobs = [
+        (number, [f"do={what}"], tmp_path / str(number)) for number, what in enumerate(["end", "die", "end"])
+    ]
+    results = dict(processes.run_each(jobs, 1, CONFIG))
+    assert [results[n].status for n in range(3)] == [
+        JobStatus.COMPLETED,
+        JobStatus.FAILED,
+        JobStatus.COMPLETED,
+    ]
+    assert "SIGKILL" in str(results[1]._return_value)
+    assert (tmp_path / "0" / "console.txt").read_text() == "done\n"
+    assert (tmp_path / "0" / "words").read_text() == f"do=end hydra.verbose=true hydra.run.dir='{tmp_path}/0'"
+
+
+def test_two_slots_run_at_once_and_share_the_gpus(tmp_path: Path) -> None:
+    jobs = [(number, ["do=meet"], tmp_path / str(number)) for number in range(2)]
+    results = dict(processes.run_each(jobs, 2, CONFIG))
+    assert {result.status for result in results.values()} == {JobStatus.COMPLETED}
+    assert [(tmp_path / n / "gpu").read_text() for n in "01"] == ["4,5", "6,7"]
+
+
+def test_more_slots_than_gpus_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [processes._environment(slot, 8)["CUDA_VISIBLE_DEVICES"] for slot in range(8)]
+    assert given == ["4", "5", "6", "7", "4", "5", "6", "7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert processes._environment(3, 8)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_sweep_that_stops_takes_its_processes_along(tmp_path: Path) -> None:
+    jobs = [(0, ["do=wait"], tmp_path / "0"), (1, ["do=end"], tmp_path / "1")]
+    running = processes.run_each(jobs, 2, CONFIG)
+    assert next(running)[0] == 1
+    running.close()
+    assert "KeyboardInterrupt" in (tmp_path / "0" / "console.txt").read_text()
