@@ -207,3 +207,14 @@ def test_regions_of_the_splits_are_apart(cache: Path, monkeypatch: pytest.Monkey
     for split, left, _, right, _ in boxes:
         for other, other_left, _, other_right, _ in boxes:
             assert split == other or right <= other_left + 1 or other_right <= left + 1
+
+
+def test_one_source_leaves_nothing_to_validate_with(tmp_path: Path) -> None:
+    make_anomaly_folder(tmp_path)
+    lines = [f"train/good/{number:03}.png,one photo" for number in range(10)]
+    (tmp_path / "manifest.csv").write_text("path,source\n" + "\n".join(lines))
+    with pytest.raises(DataError, match="10 good images of 1 source leave none"):
+        read(tmp_path)
+    (tmp_path / "manifest.csv").write_text("name\nx")
+    with pytest.raises(DataError, match=r"manifest\.csv: no column"):
+        read(tmp_path)

@@ -14,6 +14,7 @@ from patchsets.data.batch import ImageBatch
 from patchsets.data.image_files import ImageFile, as_one_mode, read_images, shown
 from patchsets.data.image_sets import LabelledImages, labelled
 from patchsets.data.loading import BatchedRows, hash_of, loader
+from patchsets.data.splitting import hold_out
 from patchsets.errors import ConfigError, DataError
 from patchsets.portable.pixels import fitted
 from patchsets.traindata.layout import GOOD, Entry, read_layout
@@ -97,17 +98,15 @@ class AnomalyImages(LightningDataModule):
         }
         if any(entries[row].kind == GOOD for row in rows["val"]):
             return rows
-        groups = {row: entries[row].group or files[row].sha256 for row in rows["train"]}
-        names = sorted(set(groups.values()))
-        if len(names) < 2:
+        groups = [entries[row].group or files[row].sha256 for row in rows["train"]]
+        if len(set(groups)) < 2:
             raise DataError(
-                f"data.root: {len(groups)} good images of {len(names)} source leave none to validate with; "
-                "add good images, or make val/good"
+                f"data.root: {len(groups)} good images of {len(set(groups))} source leave none to validate "
+                "with; add good images, or make val/good"
             )
-        order = np.random.default_rng(self.split_seed).permutation(len(names))
-        held = {names[number] for number in order[: _held_out(len(names), self.val_fraction)]}
-        rows["val"] = [row for row in rows["train"] if groups[row] in held] + rows["val"]
-        rows["train"] = [row for row in rows["train"] if groups[row] not in held]
+        held = hold_out(groups, self.val_fraction, self.split_seed)
+        rows["val"] = [row for row, out in zip(rows["train"], held, strict=True) if out] + rows["val"]
+        rows["train"] = [row for row, out in zip(rows["train"], held, strict=True) if not out]
         return rows
 
     def _read_masks(
@@ -185,10 +184,6 @@ class AnomalyImages(LightningDataModule):
             for split, part in self.splits.items()
         }
         return {"classes": self.classes, "preprocessing": self.preprocessing(), **described}
-
-
-def _held_out(groups: int, fraction: float) -> int:
-    return min(groups - 1, max(1, round(groups * fraction)))
 
 
 def _tell_leaks(

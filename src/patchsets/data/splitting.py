@@ -13,6 +13,19 @@ def split_rows(count: int, val: float, test: float, seed: int) -> dict[str, np.n
     return dict(zip(("test", "val", "train"), map(np.sort, parts), strict=True))
 
 
+def hold_out(group: Sequence[str], fraction: float, seed: int) -> np.ndarray:
+    """Return which rows are held out, bool: a share of the groups, one at least, and not all.
+
+    Raises ValueError where there is one group only.
+    """
+    names, member = np.unique(group, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"{len(names)} groups cannot be divided")
+    held = min(len(names) - 1, max(1, round(len(names) * fraction)))
+    order = np.random.default_rng(seed).permutation(len(names))
+    return np.isin(member, order[:held])
+
+
 def split_groups(
     group: Sequence[str], label: np.ndarray, val: float, test: float, seed: int
 ) -> dict[str, np.ndarray]:

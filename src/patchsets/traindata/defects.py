@@ -13,7 +13,7 @@ from patchsets.traindata.noise import blob, curve, disc, perlin, rectangle
 
 ATTEMPTS = 20
 VISIBLE = 0.4  # of the least contrast: root mean square of the change within the mask
-LARGEST_SHARE = 0.4  # of the image that a mask may cover
+SHARE = (0.002, 0.4)  # of the image that a mask covers
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,13 @@ Painted = tuple[np.ndarray, np.ndarray]  # what is seen where the defect is [H, 
 def add_defect(kind: str, canvas: Canvas, random: np.random.Generator) -> Painted:
     """Return the image with a defect, and the mask `[H, W]` bool.
 
-    One that would hardly be seen, or covers too much, is drawn anew; of many such ones the clearest is kept.
+    One that would hardly be seen, or covers too little or too much, is drawn anew; the clearest is kept
+    where none is clear enough. Raises ValueError where none is of a fit size.
     """
     best, clearest = None, -1.0
     for _ in range(ATTEMPTS):
         image, mask = _painted(kind, canvas, random)
-        if not 0 < mask.mean() <= LARGEST_SHARE:
+        if not SHARE[0] <= mask.mean() <= SHARE[1]:
             continue
         change = float(np.sqrt(np.square(image - canvas.image)[mask].mean()))
         if change > clearest:
