@@ -117,6 +117,8 @@ def test_the_interval_of_an_auroc_is_as_wide_as_theory_says() -> None:
     low, high = auroc_interval(score, is_anomaly)
     assert (high - low) / 2 == pytest.approx(0.049, abs=0.01)  # Hanley and McNeil, 120 of each
     assert auroc_interval(score, is_anomaly) == (low, high)
+    low, high = auroc_interval(score + 9 * is_anomaly, is_anomaly)  # no mistake in 120 pairs
+    assert high == 1 and low**120 == pytest.approx(0.025)
 
 
 def test_two_scores_are_compared_on_the_same_drawn_images() -> None:

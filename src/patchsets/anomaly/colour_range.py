@@ -19,7 +19,7 @@ class ColourRange(NamedTuple):
 def colour_range(good_maps: np.ndarray) -> ColourRange:
     """Return the range from the maps `[n, H, W]` of held-out good images.
 
-    One good pixel in a thousand is above the contour; what is half as high again has the strongest colour.
+    One good pixel in a thousand is above the contour; half as much again has the strongest colour.
     """
     low, contour = map(float, np.percentile(good_maps, (LOW, HIGH)))
-    return ColourRange(low, contour, low + max(1.5 * (contour - low), SMALLEST))
+    return ColourRange(low, contour, contour + max(0.5 * contour, 0.5 * (contour - low), SMALLEST))

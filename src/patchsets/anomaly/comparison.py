@@ -12,7 +12,7 @@ import numpy as np
 
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions
-from patchsets.anomaly.uncertainty import TAIL, resampled_aurocs
+from patchsets.anomaly.uncertainty import TAIL, interval, resampled_aurocs
 from patchsets.atomic import appearing_whole
 from patchsets.errors import ConfigError
 from patchsets.run import read_summary
@@ -71,8 +71,7 @@ class Row:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean AUROC, images being drawn anew."""
-        low, high = np.percentile(self.draws, (TAIL, 100 - TAIL))
-        return float(low), float(high)
+        return interval(self.draws, self.runs[0].test.is_anomaly)
 
 
 class Table(NamedTuple):

@@ -14,11 +14,20 @@ SURPRISING = 0.01  # probability below which a false-positive rate is no chance
 
 
 def auroc_interval(score: np.ndarray, is_anomaly: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the AUROC by the stratified bootstrap.
+    """Return the 95 % interval of the AUROC by the stratified bootstrap."""
+    return interval(resampled_aurocs(score, is_anomaly), is_anomaly)
 
-    It says nothing (1 to 1) where the split is ranked without a mistake.
+
+def interval(auroc_D: np.ndarray, is_anomaly: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of an AUROC from its resamplings.
+
+    A split ranked without a mistake has none in any resampling: the lower end is then that of as many
+    independent pairs, of a good image and an anomaly, as there are, all in order (Clopper and Pearson).
     """
-    low, high = np.percentile(resampled_aurocs(score, is_anomaly), (TAIL, 100 - TAIL))
+    low, high = np.percentile(auroc_D, (TAIL, 100 - TAIL))
+    if low == 1:
+        pairs = min(int(is_anomaly.sum()), int((~is_anomaly).sum()))
+        low = (TAIL / 100) ** (1 / pairs)
     return float(low), float(high)
 
 

@@ -17,7 +17,7 @@ from patchsets.figures.examples import show
 from patchsets.figures.style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
 
 HEAT = colormaps["inferno"]
-OPACITY = 0.85  # of the strongest colour over the image
+OPACITY = 0.75  # of the strongest colour over the image
 LINES = "contours: white where the score passes the pixel threshold"
 
 
@@ -31,7 +31,8 @@ def reconstruction_comparison(
     """
     rows = ["input"]
     rows += ["reconstruction"] * (test.reconstructions is not None)
-    rows += ["error", "overlay"] * (colours is not None)
+    what = "score" if test.reconstructions is None else "error"
+    rows += [what, "overlay"] * (colours is not None)
     width = max(len(cases), 4)
     figure = new_figure(0.98 * width + 1.0, 0.96 * len(rows) + 1.1)
     grid = figure.subplots(len(rows), len(cases), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.03})
@@ -44,7 +45,7 @@ def reconstruction_comparison(
     for axes, row in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(row, color=INK, fontsize=8.5)
     if colours is not None:
-        _scale(figure, grid[-2:], colours)
+        _scale(figure, grid[-2:], colours, f"{what} of a pixel")
     headline(figure, "Mistakes first, then the best, median and worst answers", _caption(test, colours))
     return figure
 
@@ -64,7 +65,7 @@ def _draw(axes: Axes, row: str, test: JudgedImages, n: int, colours: ColourRange
         assert test.reconstructions is not None
         return show(axes, test.reconstructions[n])
     assert test.maps is not None and colours is not None
-    if row == "error":
+    if row != "overlay":
         axes.imshow(test.maps[n], cmap=HEAT, vmin=colours.low, vmax=colours.high)
         return None
     share = Normalize(colours.low, colours.high, clip=True)(test.maps[n])
@@ -88,7 +89,7 @@ def _title(axes: Axes, case: Case, kind: str, score: float, threshold: Threshold
     )
 
 
-def _scale(figure: Figure, rows: np.ndarray, colours: ColourRange) -> None:
+def _scale(figure: Figure, rows: np.ndarray, colours: ColourRange, what: str) -> None:
     bar = figure.colorbar(
         ScalarMappable(Normalize(colours.low, colours.high), HEAT), ax=rows, shrink=0.9, aspect=16, pad=0.015
     )
@@ -96,7 +97,7 @@ def _scale(figure: Figure, rows: np.ndarray, colours: ColourRange) -> None:
     bar.set_ticks(list(colours), labels=[f"{value:.2g}" for value in colours])
     bar.ax.tick_params(labelsize=8.5)
     bar.ax.axhline(colours.contour, color="white", linewidth=0.8)
-    bar.set_label("error of a pixel", color=GREY)
+    bar.set_label(what, color=GREY)
 
 
 def _caption(test: JudgedImages, colours: ColourRange | None) -> str:
