@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from patchsets.optimizers import make_optimizer, make_schedule
+from patchsets.task.anomaly import AnomalyTask
 from patchsets.task.task import Task
 
 
@@ -45,6 +46,8 @@ def train_bare(task: Task, config: DictConfig, outputs: Path) -> tuple[float, in
 def _judge(task: Task, validation: torch.utils.data.DataLoader) -> None:
     task.eval()
     batches = [task.data.make_batch(raw, training=False) for raw in validation]
-    if batches:
+    if isinstance(task, AnomalyTask):
+        sum(task.validation_values(batch)["loss"] * len(batch.label) for batch in batches)
+    elif batches:
         output = torch.cat([task.network(batch.sets) for batch in batches])
         task.judge(output, torch.cat([batch.label for batch in batches]))

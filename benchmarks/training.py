@@ -72,8 +72,8 @@ def _default_network(outputs: Path) -> None:
         seconds, steps = train_bare(build_task(config), config, outputs)
         return seconds
 
-    medians = _interleaved(
-        {"bare loop": bare, "patchsets": lambda: _train(build_task(config), config, outputs)}
+    medians = interleaved(
+        {"bare loop": bare, "patchsets": lambda: train(build_task(config), config, outputs)}
     )
     bare_seconds = medians["bare loop"]
     rows = [[name, f"{steps / s:.1f}", f"{bare_seconds / s:.3f}"] for name, s in medians.items()]
@@ -91,11 +91,11 @@ def _tiny_network(outputs: Path) -> None:
         lightning.Trainer(max_epochs=1, accelerator="cpu", callbacks=[watch], **QUIET).fit(TinyAlone(data))
         return watch.seconds
 
-    medians = _interleaved(
+    medians = interleaved(
         {
             "bare loop": lambda: train_bare(Tiny(data), config, outputs)[0],
             "Lightning alone": alone,
-            "patchsets": lambda: _train(Tiny(data), config, outputs),
+            "patchsets": lambda: train(Tiny(data), config, outputs),
         }
     )
     bare_seconds = medians["bare loop"]
@@ -106,9 +106,10 @@ def _tiny_network(outputs: Path) -> None:
     print_table("Tiny network (goal: at most 0.45 ms added)", ["training", "ms/step", "added"], rows)
 
 
-def _interleaved(variants: dict[str, Callable[[], float]]) -> dict[str, float]:
+def interleaved(variants: dict[str, Callable[[], float]], repeats: int = REPEATS) -> dict[str, float]:
+    """Return the median of what each variant measures, after one of each to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(REPEATS + 1):
+    for _ in range(repeats + 1):
         for name, measure in variants.items():
             seconds[name].append(measure())
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}  # the first warms up
@@ -119,7 +120,7 @@ def _config(*words: str) -> DictConfig:
         return compose("config", overrides=list(words))
 
 
-def _train(task: Task, config: DictConfig, outputs: Path) -> float:
+def train(task: Task, config: DictConfig, outputs: Path) -> float:
     """Train exactly as a run does, with the default logger, and return the CPU seconds of the training."""
     folder = new_folder(outputs, "benchmark")
     recording = Recording(folder, resumed=False)
