@@ -6,15 +6,16 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from shutil import copy
 
 import pytest
 import torch
-from in_process import start
+from in_process import make_folder, start
 from kill import assert_whole, draw, kill_after, kill_when, run, timed
 from whole_command import QUICK, ROOT
 
 FIRST_SEED = int(os.environ.get("FAULTS_SEED", "0"))  # FAULTS_SEED=7 make test-faults begins at that round
-TRAINING, CHECKPOINTS, SWEEPS = 24, 8, 8
+TRAINING, CHECKPOINTS, SWEEPS, INFERENCES, TRAINDATA = 22, 8, 8, 6, 6  # 50 in all
 WORDS = [*QUICK, "hparams.max_epochs=3", "hparams.dropout=0.1", "loggers=csv", "save_model=false"]
 
 
@@ -89,19 +90,25 @@ def test_while_a_checkpoint_is_written(reference: Reference, tmp_path: Path, see
     goes_on_to_the_same_end(tmp_path, reference)
 
 
-class Sweep:
-    """A grid of four short trainings by the command line."""
+class Command:
+    """A script of `src/` with the words of a command line."""
+
+    def __init__(self, script: str, *words: str) -> None:
+        self.script = str(ROOT / "src" / script)
+        self.words = words
+
+    def __call__(self) -> None:
+        sys.argv = [self.script, *self.words]
+        runpy.run_path(self.script, run_name="__main__")
+
+
+class Sweep(Command):
+    """A grid of four short trainings."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.argv = [
-            "train.py", "-m", *WORDS, "hparams.max_epochs=1", "hparams.optimizer=SGD,Adam",
-            "hparams.width=8,16", f"hydra.sweep.dir={folder}",
-        ]  # fmt: skip
-
-    def __call__(self) -> None:
-        sys.argv = self.argv
-        runpy.run_path(str(ROOT / "src/train.py"), run_name="__main__")
+        grid = ["hparams.optimizer=SGD,Adam", "hparams.width=8,16"]
+        super().__init__("train.py", "-m", *WORDS, "hparams.max_epochs=1", *grid, f"hydra.sweep.dir={folder}")
 
     def trials(self) -> dict[str, dict]:
         summaries = {path.parent.name: path for path in self.folder.glob("*/summary.json")}
@@ -129,3 +136,41 @@ def test_sweep(whole_sweep: tuple[float, dict[str, dict]], tmp_path: Path, seed:
     assert {name: trial["metrics"] for name, trial in trials.items()} == {
         name: trial["metrics"] for name, trial in expected.items()
     }
+
+
+class Inference:
+    """A model that judges images, and what it says undisturbed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.images = make_folder(folder / "images")
+        for number in range(200):
+            copy(self.images / "dark" / f"{number % 8}.png", self.images / "light" / f"more_{number}.png")
+        words = [*QUICK, "hparams.max_epochs=1", "data=folder", "loggers=[]", f"data.root={self.images}"]
+        run(lambda: start(*words, f"outputs={folder}"))
+        (self.model,) = runs_in(folder)
+        self.seconds = timed(self.command(folder / "answers"))
+        self.answers = read_answers(folder / "answers")
+
+    def command(self, output: Path) -> Command:
+        words = {"model": self.model, "input": self.images, "output": output, "batch_size": 4}
+        return Command("inference.py", *(f"{key}={value}" for key, value in words.items()))
+
+
+def read_answers(folder: Path) -> list[dict[str, str]]:
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{key: text for key, text in row.items() if key != "ms"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def inference(tmp_path_factory: pytest.TempPathFactory) -> Inference:
+    return Inference(tmp_path_factory.mktemp("inference"))
+
+
+@pytest.mark.parametrize("seed", rounds(INFERENCES))
+def test_inference(inference: Inference, tmp_path: Path, seed: int) -> None:
+    command = inference.command(tmp_path / "answers")
+    kill_after(command, draw(seed).uniform(0, 1.1 * inference.seconds))
+    assert_whole(tmp_path)
+    run(command)
+    assert read_answers(tmp_path / "answers") == inference.answers

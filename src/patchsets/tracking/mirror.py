@@ -14,6 +14,7 @@ from patchsets.tracking.metrics_file import FILE_NAME, read_metrics, read_rows
 from patchsets.tracking.tracker import RunDescription, Tracker
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
+REST = 15.0  # times longer than it computed a tracker's thread rests: it computes in training's stead
 MOST_DOUBLINGS = 5  # of the interval while a tracker is down: about a minute
 PATIENCE = 300.0  # seconds for one call of a tracker that has not failed, such as the upload of a large file
 PNG_END = b"IEND\xaeB`\x82"
@@ -29,13 +30,13 @@ class Mirror:
 
     def __init__(self, folder: Path, trackers: Mapping[str, Tracker], run: RunDescription) -> None:
         acknowledged = Acknowledged(folder)
-        self._feeds = [Feed(folder, tracker, run, acknowledged) for tracker in trackers.values()]
+        self.feeds = [Feed(folder, tracker, run, acknowledged) for tracker in trackers.values()]
         self._started = False
 
     def start(self) -> None:
         """Begin at once, so that what a tracker imports is loaded while training prepares itself."""
         self._started = True
-        for feed in self._feeds:
+        for feed in self.feeds:
             feed.start()
 
     def close(self, status: str, wait: float = 10.0, may_be_left: Callable[[], None] = lambda: None) -> None:
@@ -45,19 +46,19 @@ class Mirror:
         """
         if not self._started:
             return
-        for feed in self._feeds:
+        for feed in self.feeds:
             feed.ask_to_finish(status)
         deadline = time.monotonic() + wait
         try:
-            for feed in self._feeds:
+            for feed in self.feeds:
                 feed.wait(deadline)
             may_be_left()
-            for feed in self._feeds:
+            for feed in self.feeds:
                 feed.wait_while_it_works()
         except Interrupted:
             pass
         finally:
-            for feed in self._feeds:
+            for feed in self.feeds:
                 feed.stop()
 
 
@@ -76,10 +77,16 @@ class Feed:
         self._taken = acknowledged.by(tracker.name, self._where())
         self._started = self._stopped = False
         self._failures = 0
+        self._computed = 0.0
         self._status = ""
         self._closing = threading.Event()
         self._last_success = time.monotonic()
         self._thread = threading.Thread(target=self._work, name=f"tracker {tracker.name}", daemon=True)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the tracker has begun to take values."""
+        return self._started
 
     def start(self) -> None:
         """Begin to feed."""
@@ -152,8 +159,10 @@ class Feed:
     def _send_what_is_new(self) -> None:
         if not self._started:
             self._start_tracker()
+        begun = time.thread_time()
         self._send_rows()
         self._send_figures()
+        self._computed = time.thread_time() - begun
 
     def _start_tracker(self) -> None:
         run_id = self.tracker.start(self._run_description.redacted(), self._acknowledged.key)
@@ -216,7 +225,8 @@ class Feed:
         if self._closing.is_set():
             time.sleep(1.0 if self._failures else 0.0)
         else:
-            self._closing.wait(INTERVAL * 2 ** min(self._failures, MOST_DOUBLINGS))
+            pause = INTERVAL * 2 ** min(self._failures, MOST_DOUBLINGS)
+            self._closing.wait(max(pause, REST * self._computed))
 
 
 def _is_whole(png: Path) -> bool:
