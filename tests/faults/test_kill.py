@@ -6,12 +6,13 @@ import os
 import runpy
 import sys
 from pathlib import Path
-from shutil import copy
 
+import numpy as np
 import pytest
 import torch
 from in_process import make_folder, start
 from kill import assert_whole, draw, kill_after, kill_when, run, timed
+from PIL import Image
 from whole_command import QUICK, ROOT
 
 FIRST_SEED = int(os.environ.get("FAULTS_SEED", "0"))  # FAULTS_SEED=7 make test-faults begins at that round
@@ -138,14 +139,22 @@ def test_sweep(whole_sweep: tuple[float, dict[str, dict]], tmp_path: Path, seed:
     }
 
 
+def make_photographs(folder: Path, number: int) -> Path:
+    """Write noise: no two are the same."""
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (number, 40, 48, 3), dtype=np.uint8)
+    for place, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"{place:03}.png")
+    return folder
+
+
 class Inference:
     """A model that judges images, and what it says undisturbed."""
 
     def __init__(self, folder: Path) -> None:
-        self.images = make_folder(folder / "images")
-        for number in range(200):
-            copy(self.images / "dark" / f"{number % 8}.png", self.images / "light" / f"more_{number}.png")
-        words = [*QUICK, "hparams.max_epochs=1", "data=folder", "loggers=[]", f"data.root={self.images}"]
+        root = make_folder(folder / "images")
+        self.images = make_photographs(folder / "photographs", 200)
+        words = [*QUICK, "hparams.max_epochs=1", "data=folder", "loggers=[]", f"data.root={root}"]
         run(lambda: start(*words, f"outputs={folder}"))
         (self.model,) = runs_in(folder)
         self.seconds = timed(self.command(folder / "answers"))
@@ -174,3 +183,38 @@ def test_inference(inference: Inference, tmp_path: Path, seed: int) -> None:
     assert_whole(tmp_path)
     run(command)
     assert read_answers(tmp_path / "answers") == inference.answers
+
+
+class TrainData:
+    """A data set that is made of raw images, and what it is undisturbed: its files by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.images = make_photographs(folder / "photographs", 300)
+        self.seconds = timed(self.command(folder / "made"))
+        self.files = files_in(folder / "made")
+
+    def command(self, output: Path) -> Command:
+        words = {"good": self.images, "output": output, "size": 32, "synthesize": "true"}
+        return Command("create_traindata.py", *(f"{key}={value}" for key, value in words.items()))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def train_data(tmp_path_factory: pytest.TempPathFactory) -> TrainData:
+    return TrainData(tmp_path_factory.mktemp("train_data"))
+
+
+@pytest.mark.parametrize("seed", rounds(TRAINDATA))
+def test_create_traindata(train_data: TrainData, tmp_path: Path, seed: int) -> None:
+    command = train_data.command(tmp_path / "made")
+    kill_after(command, draw(seed).uniform(0, 1.1 * train_data.seconds))
+    if not (tmp_path / "made").is_dir():  # all or nothing
+        run(command)
+    assert files_in(tmp_path / "made") == train_data.files
