@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -135,6 +136,20 @@ def test_a_region_is_cut_from_image_and_mask_alike(raw: Path, tmp_path: Path) ->
     of(raw, tmp_path / "set", "region=4,4,20,20")
     mask = _read(tmp_path / "set/ground_truth/scratch/part9_0_mask.png")
     assert (mask[:4] == 255).all() and (mask[4:] == 0).all()
+
+
+def test_any_mode_size_and_name_is_taken(raw: Path, tmp_path: Path) -> None:
+    colour = Image.fromarray(np.random.default_rng(2).integers(0, 256, (30, 60, 3), dtype=np.uint8))
+    colour.save(raw / "good/写真 1.jpg")
+    colour.convert("RGBA").save(raw / "good/alpha.png")
+    colour.convert("L").save(os.fsencode(raw / "good") + b"/bad\xff.bmp")
+    rows = of(raw, tmp_path / "set", "fit=letterbox")
+    stems = {Path(row["path"]).stem for row in rows}
+    assert {"写真 1", "alpha", "bad_udcff"} < stems
+    assert all((tmp_path / "set" / row["path"]).is_file() for row in rows)
+    data = AnomalyImages(str(tmp_path / "set"), 4, 0, 16)
+    data.setup()
+    assert data.image_shape == (3, 16, 16)
 
 
 def test_synthetic_defects_differ_from_their_good_twin_within_the_mask(raw: Path, tmp_path: Path) -> None:

@@ -93,13 +93,14 @@ def _mask_key(relative: Path) -> tuple[str, str]:
 
 
 def _stem(relative: Path) -> str:
-    return "_".join(relative.with_suffix("").parts)
+    """Return the name of the file to be made, without suffix; bytes that are no UTF-8 become letters."""
+    return shown(Path("_".join(relative.with_suffix("").parts))).replace("\\", "_")
 
 
 def _group(relative: Path, pattern: re.Pattern[str] | None) -> str:
     """Return the key of a file: what the pattern finds in its name, else the file itself."""
     if pattern is not None and (match := pattern.search(relative.name)):
-        return match[1] if match.groups() else match[0]
+        return shown(Path(match[1] if match.groups() else match[0]))
     return shown(relative)
 
 
