@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from patchsets.checkpoints import load_weights, read_checkpoint
-from patchsets.errors import ConfigError
+from patchsets.errors import ConfigError, UserError
 from patchsets.preflight import check_config
 from patchsets.run import is_run_folder, load_config, weights_file
 from patchsets.schema import register
@@ -78,13 +78,17 @@ def rebuild(folder: Path) -> "Task":
     register()
     config = load_config(folder)
     check_config(config)
-    weights = load_weights(folder)
     task = build_task(config)
     arguments = read_checkpoint(weights_file(folder)).get("network_arguments")
     if arguments is None:  # a checkpoint of an earlier version
         task.preprocessing_train()
-    else:
-        task.network_arguments = lambda: arguments  # type: ignore[method-assign]
-    task.initial_weights = weights
-    task.configure_model()
+        arguments = task.network_arguments()
+    task.network = task.make_network(**arguments)
+    try:
+        task.network.load_state_dict(load_weights(folder))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{folder}: its weights do not fit the network of its config.yaml ({reason})"
+        ) from error
     return task.eval()

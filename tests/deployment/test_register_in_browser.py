@@ -122,7 +122,7 @@ def answers(url: str) -> bool:
 
 
 def until(condition: Callable[[], Found]) -> Found:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
