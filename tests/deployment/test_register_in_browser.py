@@ -100,9 +100,17 @@ def serve(uri: str, picture: Path, folder: Path) -> dict[str, object]:
     image = base64.b64encode(picture.read_bytes()).decode()
     question = json.dumps({"dataframe_records": [{"image": image}]}).encode()
     url = f"http://127.0.0.1:{port}"
+    programs = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow calls uvicorn by name
+    )
     with (folder / "serve.log").open("w") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=folder, stdout=log, stderr=log, start_new_session=True
+            [*command, "--port", str(port)],
+            cwd=folder,
+            env=os.environ | {"PATH": programs},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             until(lambda: answers(f"{url}/ping"))
