@@ -11,6 +11,7 @@ NOISE = (
     "Checkpoint directory .* exists and is not empty",  # so it is when a run is resumed
     "smaller than the logging interval",  # the last step of an epoch is logged whatever the interval
     "isinstance.treespec, LeafSpec",  # Lightning's own use of torch
+    "when logging on epoch level in distributed setting",  # each rank has judged the whole split
     "The dirpath has changed",  # a run folder may be moved before it is resumed
 )
 
