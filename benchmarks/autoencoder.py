@@ -5,6 +5,9 @@ python benchmarks/autoencoder.py     five minutes; process CPU time, one thread,
 1. A training of the task as a run does it, beside a bare loop on the same network, images and batches; both
    judge the held-out images and save a checkpoint after the epoch (goal: at least 0.95 of its speed).
 2. A training step of the network alone, its weights stored with channels first or last.
+
+Last run, two repeats on a busy machine: 1.17 of the bare loop (4.95 and 4.21 images a second, so no slower);
+channels last 1.24 times as fast at 64x64x1, 0.92 at 256x256x3. The task therefore leaves them first.
 """
 
 import logging

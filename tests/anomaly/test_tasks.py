@@ -69,6 +69,7 @@ def test_losses_have_their_names_in_every_epoch(trained: tuple[Path, dict[str, f
     names = [cell for row in rows(trained[0]) for cell in row]
     assert names.count("train_loss") == names.count("val_loss") == 30
     assert names.count("train/loss") >= 30
+    assert (trained[0] / "figures" / "learning_curves.png").is_file()
 
 
 def test_same_seed_same_numbers_and_a_resumed_run_too(

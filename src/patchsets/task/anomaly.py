@@ -21,6 +21,7 @@ from patchsets.data.batch import ImageBatch
 from patchsets.errors import ConfigError, NonFiniteLoss
 from patchsets.schema import POOLINGS
 from patchsets.task.task import ADVICE, Task
+from patchsets.tracking.metrics_file import read_metrics
 
 DATA_MEMBERS = ("kind", "mask", "preprocessing")  # that no other data have
 
@@ -182,7 +183,13 @@ class AnomalyTask(Task):
     # What is left
 
     def report(self, folder: Path) -> None:
-        write_report(folder, self.judged, self.validation, self.threshold, self.extras())
+        from patchsets.figures import learning_curves
+
+        rows = read_metrics(folder)
+        extras = self.extras()
+        if any(row.name.startswith("val/") for row in rows):
+            extras["learning_curves"] = learning_curves(rows, self.monitor, self.monitor_mode)
+        write_report(folder, self.judged, self.validation, self.threshold, extras)
 
     def extras(self) -> dict[str, Any]:
         """Return further figures for the report by name, and AUROCs to stand beside the task's own."""
