@@ -6,9 +6,10 @@ from inspect import Parameter, Signature
 from typing import Any
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from patchsets.errors import ConfigError
+from patchsets.errors import ConfigError, UserError
 from patchsets.signatures import accepts, signature
 
 TRUSTED = ("patchsets.", "torch.", "pytorch_lightning.", "torchmetrics.")
@@ -33,7 +34,12 @@ def build_later(
 
 
 def _maker(node: Any) -> Callable[..., Any]:
-    return hydra.utils.instantiate(node, _convert_="all", _partial_=True)
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", _partial_=True)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):  # of a target below this one, which is made at once
+            raise error.__cause__ from None
+        raise
 
 
 def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[str] = ()) -> None:

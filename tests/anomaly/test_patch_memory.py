@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy.spatial.distance import mahalanobis
 from torch import Tensor, nn
 
+from patchsets.build import build_later
 from patchsets.errors import ConfigError, DataError
 from patchsets.model import nearest_patches
 from patchsets.model.backbone import Backbone
@@ -235,5 +237,15 @@ def test_a_backbone_refuses_what_it_cannot_use(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=wrong):
             Backbone(small_network(), str(tmp_path / weights))
+    node = {
+        "_target_": "patchsets.model.patch_memory.PatchMemory",
+        "features": {
+            "_target_": "patchsets.model.backbone.Backbone",
+            "module": {"_target_": "torch.nn.Flatten"},
+            "weights": str(tmp_path / "none.pt"),
+        },
+    }
+    with pytest.raises(ConfigError, match=r"^model.features.weights: there is no file"):
+        build_later(OmegaConf.create(node), "model", given=["image_shape"])
     with pytest.raises(ConfigError, match="there is no layer4; there is 0, 1, 2"):
         Backbone(small_network(), layers=["layer4"])
