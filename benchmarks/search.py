@@ -1,0 +1,89 @@
+"""What a search costs beside its trainings.
+
+python benchmarks/search.py     some three minutes; one thread; leave the machine alone meanwhile
+
+1. CPU time the sweeper itself takes for a trial, with trainings that take no time: asked, composed by Hydra,
+   checked, told, and the results written (goal: under 0.1 s).
+2. The same small trainings as a sweep, and as runs called in a loop in one process (goal: at most 1.2 times).
+"""
+
+import contextlib
+import io
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import helpers_of_tests  # noqa: F401
+import torch
+from in_process import start
+from pretend import Trials, sweep
+from timing import print_table
+from whole_command import QUICK
+
+from patchsets.experiment import run
+from patchsets.search import report
+
+TRIALS = 20
+TRAININGS = 4
+REPEATS = 3
+RATES = [f"{rate / 1000:g}" for rate in range(1, TRAININGS + 1)]
+SMALL = [*QUICK, "loggers=[]"]
+
+
+def main() -> None:
+    """Measure both and print two tables."""
+    torch.set_num_threads(1)
+    report.draw = lambda *_: None  # the figures are drawn once, not for each trial
+    with tempfile.TemporaryDirectory() as place:
+        _sweeper_alone(Path(place))
+        _beside_a_loop(Path(place))
+
+
+def _sweeper_alone(place: Path) -> None:
+    """Compare a long sweep with a short one, so that the start of a sweep is left out."""
+
+    def trials(name: str, count: int) -> float:
+        words = ["hparams.learning_rate=interval(1e-4,1e-2)", f"sweep.n_trials={count}"]
+        return _cpu(lambda: sweep(place / name, Trials(), *words))
+
+    trials("warm", 1)
+    each = (trials("many", TRIALS + 1) - trials("one", 1)) / TRIALS
+    print_table("The sweeper alone (goal: under 0.1 s)", ["", "CPU s"], [["each trial", f"{each:.3f}"]])
+
+
+def _beside_a_loop(place: Path) -> None:
+    words = [*SMALL, f"outputs={place}/outputs"]
+
+    def loop() -> None:
+        for rate in RATES:
+            start(*words, f"hparams.learning_rate={rate}")
+
+    def searched() -> None:
+        folder = place / f"sweep{len(list(place.iterdir()))}"
+        assert sweep(folder, run, *words, f"hparams.learning_rate={','.join(RATES)}") == 0
+
+    start(*words)  # warms up
+    seconds = [(_cpu(loop), _cpu(searched)) for _ in range(REPEATS)]
+    medians = [statistics.median(column) / TRAININGS for column in zip(*seconds, strict=True)]
+    rows = [
+        [name, f"{each:.2f}", f"{each / medians[0]:.2f}"]
+        for name, each in zip(("loop over runs", "sweep"), medians, strict=True)
+    ]
+    print_table(
+        "A sweep beside the same runs in a loop (goal: at most 1.2)", ["", "CPU s each", "ratio"], rows
+    )
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        work()
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    os.environ.pop("OPTUNA_STORAGE", None)
+    main()
