@@ -217,6 +217,7 @@ def test_two_workers_on_postgresql_and_one_is_killed(tmp_path: Path, postgres: t
     assert [path for path in files if password.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own use of SQLAlchemy
 def test_trials_are_children_of_the_sweep_in_mlflow(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchsets.search.goal import Goal
 from patchsets.search.space import Range, Space
 from patchsets.search.study import folder_name
 
@@ -13,12 +14,11 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from patchsets.search.sweep import Goal
 
 FEWEST = 2  # trials, below which there is nothing to compare
 
 
-def draw(study: "Study", trials: Sequence["FrozenTrial"], goal: "Goal", space: Space, folder: Path) -> None:
+def draw(study: "Study", trials: Sequence["FrozenTrial"], goal: Goal, space: Space, folder: Path) -> None:
     """Write history, importance, parallel coordinates, and each number against the metric, as PNG.
 
     With several directions each metric has figures of its own.
@@ -35,7 +35,7 @@ def draw(study: "Study", trials: Sequence["FrozenTrial"], goal: "Goal", space: S
 
 
 def _figures(
-    study: "Study", trials: Sequence["FrozenTrial"], goal: "Goal", space: Space, place: int
+    study: "Study", trials: Sequence["FrozenTrial"], goal: Goal, space: Space, place: int
 ) -> Iterator[tuple[str, "Figure"]]:
     from patchsets.figures import search as figures
 

@@ -12,11 +12,12 @@ from patchsets.distributed.place import started_together
 from patchsets.errors import ConfigError
 from patchsets.experiment import build_trackers
 from patchsets.preflight import check_config, choose_config
+from patchsets.search.goal import Goal
 from patchsets.search.names import as_list, check_sweep
 from patchsets.search.parent import Parent
 from patchsets.search.space import Space, read_space
 from patchsets.search.storage import storage_address
-from patchsets.search.sweep import Goal, Sweep
+from patchsets.search.sweep import Sweep
 
 OWN_PROCESS = ("SubprocessLauncher", "SlurmLauncher")  # each trial starts its own ranks
 TRIALS = 20  # of a search that has no end of its own

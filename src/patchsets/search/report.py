@@ -11,6 +11,7 @@ import yaml
 from patchsets.closing import typed
 from patchsets.search import study as studies
 from patchsets.search.drawing import draw
+from patchsets.search.goal import Goal, Job
 from patchsets.search.space import Space
 from patchsets.search.words import command
 from patchsets.secrets import redact
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from patchsets.search.sweep import Goal, Job
 
 RESULTS = "optimization_results.yaml"
 SHOWN = 20  # trials in the table on the screen; trials.csv has them all
@@ -29,7 +29,7 @@ LONGEST = 30  # characters of a value in the table
 class Report:
     """The voice of one sweep."""
 
-    def __init__(self, study: "Study", space: Space, goal: "Goal", folder: Path) -> None:
+    def __init__(self, study: "Study", space: Space, goal: Goal, folder: Path) -> None:
         self.study, self.space, self.goal, self.folder = study, space, goal, folder
         self._said: set[str] = set()
 
@@ -44,11 +44,11 @@ class Report:
         earlier = f", {done} finished already" if done else ""
         print(f"sweep: {wanted} trials ({kind}){earlier}; {typed(self.folder)}", flush=True)
 
-    def begins(self, job: "Job") -> None:
+    def begins(self, job: Job) -> None:
         """Say which trial begins."""
         print(f"trial {self._name(job)}: {' '.join(self._swept(job))}", flush=True)
 
-    def ended(self, job: "Job", error: str | None) -> None:
+    def ended(self, job: Job, error: str | None) -> None:
         """Say how a trial ended, and keep the best so far on disk."""
         trial = self._find(job.trial.number)
         shown = f"failed: {error}" if error else f"{self._state(trial)}, {self._values(trial)}"
@@ -167,10 +167,10 @@ class Report:
         fixed = [word for word in self.space.fixed if not word.lstrip("+").startswith("sweep.")]
         return redact(command([*fixed, *self.space.words(trial.params)]))
 
-    def _swept(self, job: "Job") -> list[str]:
+    def _swept(self, job: Job) -> list[str]:
         return job.words[len(self.space.fixed) :]
 
-    def _name(self, job: "Job") -> str:
+    def _name(self, job: Job) -> str:
         return job.folder.name
 
     def _find(self, number: int) -> "FrozenTrial":

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from omegaconf import DictConfig
 from patchsets.errors import Interrupted
 from patchsets.run import read_summary, status
 from patchsets.search import study as studies
+from patchsets.search.goal import Goal, Job
 from patchsets.search.names import make_sampler
 from patchsets.search.parent import Parent
 from patchsets.search.report import Report
@@ -25,27 +25,8 @@ from patchsets.secrets import redact
 from patchsets.stopping import StopSignals
 
 FAILURES_IN_A_ROW = 10  # after which a search gives up: it is not the parameters that are wrong
+WHOLE = ("finished", "pruned")  # ways in which a trial ends as it should
 LOOK_EVERY = 1.0  # seconds, at trials that others run
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is sought: `metrics` at the epoch that `monitor` chose; `n_trials` is None for all of a grid."""
-
-    monitor: str
-    mode: str
-    metrics: list[str]
-    directions: list[str]
-    n_trials: int | None
-
-
-@dataclass
-class Job:
-    """One trial on its way: its number in the study, the run folder and the overrides."""
-
-    trial: Any
-    folder: Path
-    words: list[str]
 
 
 class Sweep:
@@ -203,11 +184,10 @@ class Sweep:
         """Tell the study how a trial ended, by what its run folder says."""
         del self.mine[job.trial.number]
         ended_as = status(job.folder)
-        error = None
-        if ended_as not in ("finished", "pruned"):
-            error = self._error(job, ended_as, result)
-        else:
+        if ended_as in WHOLE:
             error = self._tell(job.trial.number, job.folder, ended_as)
+        else:
+            error = _reason(job.folder, ended_as, result)
         self.failures = self.failures + 1 if error else 0
         if error:
             job.trial.set_user_attr(studies.ERROR, error)
@@ -226,13 +206,6 @@ class Sweep:
         self.parent.record(number, dict(zip(self.goal.metrics, values, strict=True)))
         return None
 
-    def _error(self, job: Job, ended_as: str, result: JobReturn | None) -> str:
-        summary = read_summary(job.folder)
-        if ended_as == "failed" and "error" in summary:
-            return str(summary["error"])
-        raised = result._return_value if result and result.status is JobStatus.FAILED else None
-        return redact(f"{raised}".splitlines()[0] if raised else f"the process died ({ended_as})")
-
     def _take_up_the_dead(self) -> None:
         """Look at trials whose worker has died: record what they reached, or let them be run again."""
         for trial in studies.running(self.study):
@@ -242,7 +215,7 @@ class Sweep:
             ended_as = status(folder)
             if ended_as == "running":  # its own process lives on
                 continue
-            if ended_as in ("finished", "pruned") and self._tell(trial.number, folder, ended_as) is None:
+            if ended_as in WHOLE and self._tell(trial.number, folder, ended_as) is None:
                 continue
             if studies.fail(self.study, trial.number):
                 studies.enqueue_again(self.study, trial)
@@ -252,10 +225,18 @@ class Sweep:
         """Leave trials that were interrupted to the next start of the same command."""
         for job in self.mine.values():
             ended_as = status(job.folder)
-            if (
-                ended_as in ("finished", "pruned")
-                and self._tell(job.trial.number, job.folder, ended_as) is None
-            ):
+            if ended_as in WHOLE and self._tell(job.trial.number, job.folder, ended_as) is None:
                 continue
             if studies.fail(self.study, job.trial.number):
                 studies.enqueue_again(self.study, job.trial)
+
+
+def _reason(folder: Path, ended_as: str, result: JobReturn | None) -> str:
+    """Say in one line why a trial failed: by its summary, else by what its launcher saw."""
+    summary = read_summary(folder)
+    if ended_as == "failed" and "error" in summary:
+        return str(summary["error"])
+    raised = result._return_value if result and result.status is JobStatus.FAILED else None
+    if raised is None:
+        return f"the process died ({ended_as})"
+    return redact((str(raised).splitlines() or [type(raised).__name__])[0])
