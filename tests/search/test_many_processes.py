@@ -147,8 +147,8 @@ def test_trials_on_two_devices_are_pruned_by_all_ranks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_of_others_work(tmp_path: Path, launcher: str) -> None:
     folder = tmp_path / "sweep"
-    many = "hydra.launcher.n_jobs=2" if launcher == "joblib" else "hydra.launcher.array_parallelism=2"
-    assert finish(folder, f"hydra/launcher={launcher}", many, "sweep.n_trials=4") == 0
+    many = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    assert finish(folder, f"hydra/launcher={launcher}", *many, "sweep.n_trials=4") == 0
     assert states(folder) == ["COMPLETE"] * 4
 
 

@@ -11,7 +11,7 @@ from patchsets.tracking.metrics_file import MetricsFile
 from patchsets.tracking.mirror import Mirror
 from patchsets.tracking.tracker import RunDescription, Tracker
 
-WAIT = 15.0  # seconds for MLflow to name the run that the trials are to be children of
+WAIT = 60.0  # seconds for MLflow to name the run that the trials are to be children of
 
 
 class Parent:
