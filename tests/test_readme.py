@@ -13,13 +13,18 @@ from whole_command import QUICK, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [
-    line.split("   #")[0].strip()
-    for kind, text in BLOCKS
-    if kind == "bash"
-    for line in text.splitlines()
-    if line.startswith("python src/train.py")
-]
+
+
+def shown_commands() -> list[str]:
+    """Return what README and docs/ show to be typed, each once."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    blocks = [text for page in texts for text in re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    commands = [re.split(r"\s{2,}#", line)[0].strip() for line in lines]
+    return sorted({command for command in commands if command.startswith("python src/train.py")})
+
+
+COMMANDS = shown_commands()
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +33,15 @@ def earlier_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = tmp_path_factory.mktemp("earlier")
     start(*QUICK, "loggers=[]", f"outputs={outputs}")
     return (outputs / "patch_sets" / "latest").resolve()
+
+
+def with_stand_ins(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give a command the data it needs, and little of them, in place of what a user has."""
+    deciding = [word for word in words if word.startswith("data=")] or words
+    needed = [extra for word in deciding for extra in words_for(word, folder, monkeypatch)[1:]]
+    needed = [word for word in needed if word.lstrip("+").startswith(("data.", "hparams."))]
+    shown = [word for word in words if not word.startswith(("data.root=", "hparams.max_epochs="))]
+    return [*shown, *needed, "hparams.max_epochs=3"]
 
 
 def test_the_commands_are_found() -> None:
@@ -43,10 +57,7 @@ def test_command_runs(
     if "--cfg" in words:
         subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=ROOT, check=True, capture_output=True)
         return
-    for word in words:
-        words_for(word, tmp_path, monkeypatch)
-    if "data=folder" in words:
-        words = [w for w in words if not w.startswith("data.root")] + [f"data.root={tmp_path / 'images'}"]
+    words = with_stand_ins(words, tmp_path, monkeypatch)
     run = tmp_path / "run"
     shutil.copytree(earlier_run, run)
     words = [word.replace("outputs/patch_sets/latest", str(run)) for word in words]
