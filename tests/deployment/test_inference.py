@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stand_in import write_detector
+from stand_in_models import write_detector
 
 from patchsets.errors import ConfigError, UserError
 from patchsets.inference import predict as module

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_in import write_detector
+from stand_in_models import write_detector
 
 from patchsets.deployment import onnx
 from patchsets.errors import ConfigError, UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stand_in import write_detector
+from stand_in_models import write_detector
 
 from patchsets.errors import ConfigError
 from patchsets.inference.find_model import find_model
