@@ -1,6 +1,8 @@
 """What a logger costs: steps per second with each, beside none, every value of every step logged.
 
-python benchmarks/tracking.py     some minutes; wall time, one thread, the smallest network, interleaved runs
+python benchmarks/tracking.py     some minutes; prints each training as it ends
+
+Wall time, one thread, the smallest network, interleaved runs.
 
 1. Steps per second with each logger (goal: at least 0.9 of the same training with `loggers=[]`).
 2. The longest single step while an MLflow server is down, and while it takes 5 s for each answer.
@@ -11,6 +13,7 @@ import logging
 import os
 import socket
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -28,6 +31,7 @@ from tiny import Tiny, TinySets
 
 from patchsets import schema
 from patchsets.experiment import build_trackers, describe
+from patchsets.progress import TrainingBar
 from patchsets.run import Recording, new_folder
 from patchsets.tracking.mirror import Mirror
 from patchsets.training import build_trainer
@@ -37,11 +41,14 @@ ROUNDS = 3
 CHOICES = ["[]", "csv", "tensorboard", "neptune", "mlflow", "[tensorboard,csv,mlflow,neptune]"]
 SLOW_SECONDS = 5.0
 START_SECONDS = 20.0
+OUTAGE_SECONDS = 8.0  # enough for a tracker to load its library and to be refused
 WORDS = [
     "hparams.max_epochs=1",
     "hparams.optimizer=SGD",
     "hparams.schedule=null",
     "hparams.gradient_clip=null",
+    "trainer.log_every_n_steps=1",
+    "trainer.accelerator=cpu",
 ]
 
 
@@ -78,12 +85,20 @@ def main() -> None:
 
 def _compare_loggers(data: TinySets, outputs: Path) -> None:
     rates: dict[str, list[float]] = {choice: [] for choice in CHOICES}
-    for _ in range(ROUNDS + 1):  # the first warms up
+    _train(data, CHOICES[-1], outputs, START_SECONDS)  # warms up
+    for _ in range(ROUNDS):
         for choice in CHOICES:
-            rates[choice].append(data.steps / _train(data, choice, outputs).seconds)
-    medians = {choice: statistics.median(values[1:]) for choice, values in rates.items()}
-    rows = [[name, f"{rate:.0f}", f"{rate / medians['[]']:.3f}"] for name, rate in medians.items()]
+            rates[choice].append(data.steps / _train(data, choice, outputs, START_SECONDS).seconds)
+    rows = [
+        [name, f"{statistics.median(values):.0f}", f"{_ratio(values, rates['[]']):.3f}"]
+        for name, values in rates.items()
+    ]
     print_table("Steps per second (goal: ratio at least 0.9)", ["loggers=", "steps/s", "ratio"], rows)
+
+
+def _ratio(rates: list[float], without: list[float]) -> float:
+    """Compare within each round: a shared machine is slower in one than in another."""
+    return statistics.median(rate / base for rate, base in zip(rates, without, strict=True))
 
 
 def _outages(data: TinySets, outputs: Path) -> None:
@@ -96,7 +111,7 @@ def _outages(data: TinySets, outputs: Path) -> None:
 
 
 def _longest(data: TinySets, choice: str, outputs: Path) -> str:
-    return f"{_train(data, choice, outputs).longest * 1e3:.0f}"
+    return f"{_train(data, choice, outputs, OUTAGE_SECONDS).longest * 1e3:.0f}"
 
 
 @contextmanager
@@ -123,26 +138,27 @@ def _slow_server() -> Iterator[str]:
     server.shutdown()
 
 
-def _train(data: TinySets, choice: str, outputs: Path) -> Stopwatch:
+def _train(data: TinySets, choice: str, outputs: Path, patience: float) -> Stopwatch:
     """Train as a run does, every value of every step logged; what is sent after it does not count."""
-    config = _config(*WORDS, f"loggers={choice}", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu")
+    config = _config(*WORDS, f"loggers={choice}")
     folder = new_folder(outputs, "benchmark")
     recording = Recording(folder, resumed=False)
     mirror = Mirror(folder, build_trackers(config), describe(config, folder, recording.started))
     trainer = build_trainer(config, Tiny(data), folder)
     watch = Stopwatch()
-    trainer.callbacks.append(watch)
+    trainer.callbacks = [*(each for each in trainer.callbacks if not isinstance(each, TrainingBar)), watch]
     mirror.start()
-    _await_trackers(mirror)
+    _await_trackers(mirror, patience)
     trainer.fit(Tiny(data))
-    mirror.close("finished")
+    mirror.close("finished", wait=1.0)
     recording.release()
+    print(f"loggers={choice}: {data.steps / watch.seconds:.0f} steps/s", file=sys.stderr, flush=True)
     return watch
 
 
-def _await_trackers(mirror: Mirror) -> None:
+def _await_trackers(mirror: Mirror, patience: float) -> None:
     """Let them import and connect first: a cost of starting, not of a step. One that is down does not."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and not all(feed.is_connected for feed in mirror.feeds):
         time.sleep(0.05)
 

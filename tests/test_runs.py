@@ -15,6 +15,7 @@ from whole_command import ROOT
 
 import runs
 from patchsets.errors import ConfigError
+from patchsets.history.folders import read_runs
 from patchsets.words import quote_note
 
 
@@ -129,6 +130,17 @@ def test_damaged_and_foreign_folders_are_left_out_in_one_line(
     runs.main([f"outputs={root}"])
     (line,) = capsys.readouterr().err.splitlines()
     assert "damaged (its config.yaml cannot be read" in line and "photographs (it has no config.yaml)" in line
+
+
+def test_the_figures_of_a_sweep_are_no_damaged_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "mnist/0ef60d/0")
+    (tmp_path / "mnist/0ef60d/figures").mkdir()
+    (tmp_path / "mnist/0ef60d/figures/history.png").touch()
+    (tmp_path / "mnist/0ef60d/optimization_results.yaml").touch()
+    assert [run.name for run in read_runs([tmp_path])] == ["0ef60d/0"]
+    assert capsys.readouterr().err == ""
 
 
 def test_differences_of_two_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

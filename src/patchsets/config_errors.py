@@ -21,6 +21,7 @@ from patchsets.signatures import signature
 from patchsets.workspace import ROOT, options
 
 NULL_GROUP = "Config group override must be"  # how a ValueError of Hydra's begins
+SWEEPS = {"interval(": "'interval(0.001,0.1)'", "range(": "'range(1,10)'", "choice(": "'choice(a,b)'"}
 
 
 def is_config_error(error: Exception) -> bool:
@@ -34,6 +35,8 @@ def explain(error: Exception) -> str:
     for cause in chain:
         if isinstance(cause, OverrideParseException):
             key, _, value = (cause.override or "").partition("=")
+            if value.startswith(tuple(SWEEPS)):
+                return f"{cause.override} cannot be read: write {key}={SWEEPS[value.partition('(')[0] + '(']}"
             if value.endswith("()"):
                 return f"{cause.override}: there is nothing to choose from; write {value[:-1]}...)"
             return f"{cause.override} cannot be read: write key=value, perhaps \"{key}='{value}'\""
@@ -44,6 +47,9 @@ def explain(error: Exception) -> str:
         group = next(word for word in sys.argv[1:] if word.endswith("=null")).removesuffix("=null")
         none = "'loggers=[]' for none, or " if group == "loggers" else ""
         return f"{group}=null: write {none}one of {', '.join(options(group))}"
+    if found := re.search(r"Ambiguous value for argument '(.*?)'", text):
+        key, _, values = found[1].partition("=")
+        return f"{found[1]}: several values need -m, or, for a list, {key}=[{values}]"
     if found := re.search(r"Sweep parameters? (.*?) requires --multirun", text):
         return f"{found[1].strip(chr(39))}: a sweep needs -m"
     if unknown := _unknown_key(text):

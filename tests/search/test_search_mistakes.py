@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hydra.errors import ConfigCompositionException
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException, HydraException
 from pretend import Trials, sweep
+from whole_command import ROOT
 
 from patchsets.config_errors import explain
 from patchsets.errors import ConfigError
@@ -43,6 +45,23 @@ def test_a_mistake_is_named_before_anything_is_made(tmp_path: Path, word: str) -
     assert "hunter2222" not in line
     assert trials.rates == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hparams.width=interval(5)", "write hparams.width='interval(0.001,0.1)'"),
+        ("hparams.width=range(a,b)", "write hparams.width='range(1,10)'"),
+        ("hparams.width=16,32", "need -m"),
+    ],
+)
+def test_a_sweep_that_cannot_be_read_is_shown_written_right(word: str, said: str) -> None:
+    with (
+        initialize_config_dir(str(ROOT / "config"), version_base="1.3"),
+        pytest.raises(HydraException) as caught,
+    ):
+        compose("config", overrides=[word])
+    assert said in explain(caught.value)
 
 
 def test_a_password_moves_from_the_address_to_where_the_client_looks(

@@ -63,12 +63,19 @@ def test_a_tracker_that_is_down_fails_the_command_and_loses_nothing(
     assert "mlflow" not in json.loads((run_folder / "trackers.json").read_text())["trackers"]
 
 
+def test_a_run_without_trackers_is_not_passed_over_in_silence(run_folder: Path, capsys) -> None:
+    assert sync([str(run_folder)])
+    assert "name one, such as loggers=mlflow" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nowhere"], "nowhere"),
         (["loggers=mlflw"], "did you mean mlflow"),
+        (["loggers=nothing_like_it"], "there is csv, mlflow"),
         (["loggers=csv"], "name a run folder"),
+        (["logger=csv", "outputs"], "did you mean loggers"),
     ],
 )
 def test_wrong_words_are_named(words: list[str], said: str) -> None:

@@ -12,6 +12,7 @@ from patchsets.run import is_run_folder
 from patchsets.workspace import ROOT
 
 NAMED = 3  # of the folders that are left out
+SWEEP_RESULTS = "optimization_results.yaml"
 
 
 def places(outputs: str | None) -> list[Path]:
@@ -49,7 +50,8 @@ def _leaves(folder: Path) -> Iterator[Path]:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError:
         return
-    below = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    own = {"figures"} if any(entry.name == SWEEP_RESULTS for entry in entries) else set[str]()  # a sweep's
+    below = sorted(e.path for e in entries if e.is_dir(follow_symlinks=False) and e.name not in own)
     if is_run_folder(folder):
         yield folder
         return

@@ -23,6 +23,7 @@ ENDS = {"dead": "interrupted", "unknown": "failed"}  # how a tracker is told of 
 
 def sync(words: Sequence[str]) -> bool:
     """Send the runs that words of a command line name; tell whether every tracker has everything now."""
+    _check_words(words)
     chosen = [word.removeprefix("loggers=") for word in words if word.startswith("loggers=")]
     places = [word.removeprefix("run=") for word in words if not word.startswith("loggers=")]
     loggers = _read_loggers(chosen[-1]) if chosen else None
@@ -32,6 +33,13 @@ def sync(words: Sequence[str]) -> bool:
     folders = list(dict.fromkeys(folder for place in places for folder in _runs_in(place)))
     missed = [folder for folder in folders if not _sync_and_tell(folder, loggers)]
     return not missed
+
+
+def _check_words(words: Sequence[str]) -> None:
+    for word in words:
+        key, sign, _ = word.partition("=")
+        if sign and key not in ("run", "loggers") and "/" not in key:
+            raise ConfigError(f"{key}: there is run= and loggers={nearest(key, ('run', 'loggers'))}")
 
 
 def _runs_in(place: str) -> Iterator[Path]:
@@ -52,7 +60,9 @@ def _read_loggers(word: str) -> DictConfig:
     for name in word.strip("[]").split(","):
         path = ROOT / "config" / "loggers" / f"{name.strip()}.yaml"
         if not path.is_file():
-            raise ConfigError(f"loggers: there is no {name}{nearest(name, options('loggers'))}")
+            known = options("loggers")
+            close = nearest(name, known) or f"; there is {', '.join(known)}"
+            raise ConfigError(f"loggers: there is no {name}{close}")
         merged.merge_with(OmegaConf.load(path))
     return merged
 
@@ -79,6 +89,8 @@ def _sync_run(folder: Path, loggers: DictConfig | None) -> bool:
         run = describe(config, folder, started)
         acknowledged = Acknowledged(folder)
         trackers = build_trackers(config).values()
+        if not trackers:
+            print(f"{typed(folder)}: it has no tracker; name one, such as loggers=mlflow")
         feeds = [Feed(folder, tracker, run, acknowledged) for tracker in trackers]
         missed = [feed for feed in feeds if not _send(folder, feed, ENDS.get(ended, ended))]
         return not missed
