@@ -29,7 +29,7 @@ test: .venv/ready ## run the tests
 	@$(BIN)/python tests/run.py
 
 test-faults: .venv/ready ## kill -9, full disks, dead servers and ranks, at random moments (minutes); FAULTS_SEED=7 for other ones
-	@PATCHSETS_TEST_FAULTS=1 $(BIN)/python -m pytest -n0 -s tests/faults
+	@PATCHSETS_TEST_FAULTS=1 $(BIN)/python -m pytest -s tests/faults
 
 test-docker: .venv/ready ## build the image, train in it, look at it and tidy up, on a real engine (minutes; docs/docker.md)
 	@PATCHSETS_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker
@@ -49,8 +49,8 @@ format: .venv/ready ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/ready ## measure speed beside bare loops, padded sets and per-image cutting (about ten minutes)
-	cd benchmarks && for name in training set_modules patches startup search; do ../$(BIN)/python $$name.py; done
+bench: .venv/ready ## measure speed beside bare loops, padded sets and per-image cutting (about a quarter of an hour)
+	cd benchmarks && for name in training set_modules patches startup search autoencoder tracking; do ../$(BIN)/python $$name.py; done
 
 max-regression: .venv/ready ## reproduce the first table of the Set Transformer paper (about a quarter of an hour)
 	cd benchmarks && ../$(BIN)/python max_regression.py
