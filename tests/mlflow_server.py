@@ -1,6 +1,8 @@
 """A real MLflow server for the tests that need one."""
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -8,14 +10,25 @@ import time
 import urllib.request
 from pathlib import Path
 
+PORTS = range(20_000, 32_000)  # below those the kernel gives to clients, one of which could take a port
+# while its server is down for a moment
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen there."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
 
 class Server:
-    """A real `mlflow server` with one worker, on a port that was free a moment ago."""
+    """A real `mlflow server` with one worker, on a port of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = next(filter(is_free, random.sample(PORTS, 100)))
         self.uri = f"http://127.0.0.1:{port}"
         self._log = folder / "server.log"
         self._command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
@@ -37,7 +50,8 @@ class Server:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        os.killpg(self._process.pid, 9)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(self._process.pid, 9)
         self._process.wait()
 
     def _is_ready(self) -> bool:

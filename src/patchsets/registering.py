@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,19 +77,30 @@ def _check(words: Words) -> Path:
 def publish(folder: Path) -> "tuple[MlflowClient, Run]":
     """Return the run as MLflow keeps it; send it there first where it is not, or not as it ended."""
     load_env()
-    logging.getLogger("patchsets").setLevel(logging.ERROR)  # what goes wrong is said once, below
     client = connect(tracking_uri())
     run = _find(client, folder)
     if run is None or run.info.status == "RUNNING":
         summary = read_summary(folder)
         description = describe(load_config(folder), folder, float(summary.get("started", 0)))
         mirror = Mirror(folder, {"mlflow": MlflowTracker()}, description)
-        mirror.start()
-        mirror.close(_ended_as(folder))
+        with _silent("patchsets"):  # what goes wrong is said once, below
+            mirror.start()
+            mirror.close(_ended_as(folder))
         run = _find(client, folder)
     if run is None or run.info.status == "RUNNING":
         raise UserError(f"{folder} could not be sent to MLflow at {tracking_uri()}")
     return client, run
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _ended_as(folder: Path) -> str:

@@ -19,7 +19,7 @@ COMPLETED = {
     "half a root key": (RUN + "exp", RUN + "experiment_name="),
     "hydra's own key": (RUN + "hydra.sweep.sub", RUN + "hydra.sweep.subdir="),
     "a group's option": (RUN + "model=deep", RUN + "model=deep_sets "),
-    "hydra's own group": (RUN + "hydra/launcher=", RUN + "hydra/launcher=basic "),
+    "hydra's own group": (RUN + "hydra/launcher=bas", RUN + "hydra/launcher=basic "),
     "an option after a comma": (RUN + "model=deep_sets,set", RUN + "model=deep_sets,set_transformer "),
     "a list in quotes": (RUN + "'loggers=[tensorboard,ml", RUN + "'loggers=[tensorboard,mlflow]'"),
     "a value in quotes": (RUN + "loggers='[tensorboard,ml", RUN + "loggers='[tensorboard,mlflow]'"),

@@ -71,10 +71,11 @@ class Task(LightningModule):
 
     def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:
         """Train, then test the best checkpoint; return its metrics."""
-        trainer.fit(self, ckpt_path=resume_from)
+        trainer.fit(self, ckpt_path=resume_from, weights_only=True)
         folder = Path(trainer.default_root_dir)
         best = folder / "checkpoints" / "best.ckpt"
-        metrics = trainer.test(self, ckpt_path=best if best.is_file() else None, verbose=False)[0]
+        weights = best if best.is_file() else None
+        metrics = trainer.test(self, ckpt_path=weights, verbose=False, weights_only=True)[0]
         is_kept = not trainer.fast_dev_run  # type: ignore[attr-defined]  # set by Trainer's own connector
         if is_kept and trainer.is_global_zero:
             self.report(folder)
