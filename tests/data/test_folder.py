@@ -234,6 +234,7 @@ def test_every_bad_file_is_named_at_once(tmp_path: Path) -> None:
         "b/tiny.png",
         "b/日本語.png",
     ]
+    assert "it is no image" in bad["a/text.jpg"]
     assert "0 bytes" in bad["a/empty.png"] and "7x30" in bad["b/tiny.png"] and "16 bits" in bad["b/deep.tif"]
 
 

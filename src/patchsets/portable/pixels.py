@@ -29,8 +29,6 @@ def read_image(source: str | PathLike[str] | IO[bytes], preprocessing: Mapping[s
         return fitted(pixels, preprocessing.get("size"), preprocessing.get("fit", "stretch"))
     except Unusable:
         raise
-    except UnidentifiedImageError as error:
-        raise Unusable("it is no image, or of a kind that Pillow cannot read") from error
     except Exception as error:  # a damaged file raises what its decoder likes
         strerror = getattr(error, "strerror", None)
         raise Unusable(strerror or " ".join(str(error).split()) or type(error).__name__) from error
@@ -57,7 +55,11 @@ def pillow_warns_of_bombs_alone() -> Iterator[None]:
 
 def decode(source: str | PathLike[str] | IO[bytes]) -> np.ndarray:
     """Decode a file, by path or opened, upright, as `[H, W]` or `[H, W, 3]` uint8."""
-    with Image.open(source) as image:
+    try:
+        opened = Image.open(source)
+    except UnidentifiedImageError as error:
+        raise Unusable("it is no image, or of a kind that Pillow cannot read") from error
+    with opened as image:
         image.load()
         return as_bytes(ImageOps.exif_transpose(image))
 

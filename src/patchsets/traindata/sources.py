@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchsets.data.image_files import is_image_name, shown
-from patchsets.errors import DataError
+from patchsets.errors import ConfigError
 from patchsets.traindata.layout import GOOD, read_layout
 from patchsets.traindata.settings import Words
 
@@ -33,7 +33,7 @@ class Found:
 
 
 def find_sources(words: Words) -> Found:
-    """Find what the words name. Raises DataError where a folder is not there."""
+    """Find what the words name. Raises ConfigError where a folder is not there."""
     return _of_data_set(Path(words.input), words) if words.input else _of_folders(words)
 
 
@@ -81,7 +81,7 @@ def _images(key: str, folder: str) -> Iterator[tuple[Path, Path]]:
     """Give the images below a folder, each with its path in it, in a fixed order."""
     root = Path(folder).expanduser()
     if not root.is_dir():
-        raise DataError(f"{key}: there is no folder {shown(root)}")
+        raise ConfigError(f"{key}: there is no folder {shown(root)}")
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         if path.is_file() and is_image_name(path) and not any(part[0] == "." for part in relative.parts):
