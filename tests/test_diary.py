@@ -46,6 +46,8 @@ def test_a_page_tells_of_the_runs_of_its_day(folder: Path) -> None:
     assert "python src/train.py hparams.width=64" in page and "tags.idea=x" in page
     assert "### 12:02 mnist: 2 trials of a sweep" in page and "| hparams.width |" in page
     assert "yesterday" not in page
+    diary.main([f"outputs={folder / 'outputs/mnist/sweep'}", f"diary={folder / 'other'}", f"date={DAY}"])
+    assert "### 12:02 mnist: 2 trials of a sweep" in (folder / f"other/{DAY}.md").read_text()
     picture = "../outputs/mnist/a%20b/figures/learning_curves.png"
     assert f"![learning curves]({picture})" in page
     assert (folder / "diary" / picture.replace("%20", " ")).resolve().is_file()
@@ -85,7 +87,8 @@ def test_a_day_without_runs_leaves_no_page(folder: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("dat=2026-01-01", "did you mean date?"), ("date=today", "is no date"), ("x", "date=")]
+    ("word", "said"),
+    [("dat=2026-01-01", "did you mean date?"), ("date=today", "is no date"), ("x", "keys are date")],
 )
 def test_a_wrong_word_gets_one_line(word: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:

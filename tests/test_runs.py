@@ -15,12 +15,15 @@ from whole_command import ROOT
 
 import runs
 from patchsets.errors import ConfigError
-from patchsets.history.folders import read_runs
+from patchsets.history.folders import find_run, read_runs
 from patchsets.words import quote_note
 
 
 def write_run(root: Path, name: str, **values: Any) -> Path:
-    """Write a run folder as train.py leaves it; `values` beside those every run has."""
+    """Write a run folder as train.py leaves it, a trial's where its name is a number.
+
+    `values` stand beside those every run has.
+    """
     folder = root / name
     folder.mkdir(parents=True)
     config = {
@@ -37,6 +40,8 @@ def write_run(root: Path, name: str, **values: Any) -> Path:
     (folder / "overrides.yaml").write_text(yaml.safe_dump(values.get("overrides", [])))
     summary = {"status": "finished", "started": values.get("started", 1.7e9), "ended": 1.7e9 + 60}
     (folder / "summary.json").write_text(json.dumps(summary | {"metrics": values.get("metrics", {})}))
+    if folder.name.isdigit():
+        (folder / "trial.json").write_text("{}")
     return folder
 
 
@@ -105,6 +110,8 @@ def test_last_value_of_a_metric_that_is_no_result(listed: Any, root: Path) -> No
     (root / "mnist/a/metrics.csv").write_text("\n".join(lines) + "\n")
     assert listed("val/loss<0.4") == ["a"]
     assert listed("val/loss>0.4") == []
+    with pytest.raises(ConfigError, match=r"val/los: .* did you mean val/loss\?"):
+        listed("sort=val/los")
 
 
 def test_a_table_shows_what_differs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +148,14 @@ def test_the_figures_of_a_sweep_are_no_damaged_run(
     (tmp_path / "mnist/0ef60d/optimization_results.yaml").touch()
     assert [run.name for run in read_runs([tmp_path])] == ["0ef60d/0"]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("below", ["", "mnist", "mnist/0ef60d"])
+def test_a_trial_is_called_after_its_sweep_wherever_one_looks_from(tmp_path: Path, below: str) -> None:
+    write_run(tmp_path, "mnist/0ef60d/0")
+    (trial,) = read_runs([tmp_path / below])
+    assert trial.name == "0ef60d/0"
+    assert find_run(str(trial.folder), []).name == "0ef60d/0"
 
 
 def test_differences_of_two_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from patchsets.history.columns import telling_columns
 from patchsets.history.record import RunRecord
 from patchsets.history.table import shown
 from patchsets.run import read_json
+from patchsets.search.files import is_trial
 
 BEGIN = "<!-- runs of the day: src/diary.py rewrites what stands between these two marks, nothing else -->"
 END = "<!-- end of the runs of the day -->"
@@ -54,9 +55,11 @@ def _runs(folder: Path, records: Sequence[RunRecord]) -> Iterator[str]:
     yield from ("", "## Runs")
     entries: dict[Path, list[RunRecord]] = {}
     for record in records:
-        entries.setdefault(record.folder.parent if _is_trial(record) else record.folder, []).append(record)
+        entries.setdefault(record.folder.parent if is_trial(record.folder) else record.folder, []).append(
+            record
+        )
     for place, runs in entries.items():
-        yield from _sweep(place, runs, folder) if _is_trial(runs[0]) else _run(runs[0], folder)
+        yield from _sweep(place, runs, folder) if is_trial(runs[0].folder) else _run(runs[0], folder)
     yield ""
 
 
@@ -81,10 +84,6 @@ def _facts(run: RunRecord) -> list[str]:
     metrics = [f"{name} **{shown(value)}**" for name, value in run.metrics.items()]
     tags = [f"{name}={value}" for name, value in run.config.items() if name.startswith("tags.")]
     return [*metrics, *tags, *([f"{run.get('seconds')} s"] if run.get("seconds") is not None else [])]
-
-
-def _is_trial(run: RunRecord) -> bool:
-    return "/" in run.name
 
 
 def _time(run: RunRecord) -> str:

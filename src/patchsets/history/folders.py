@@ -9,10 +9,10 @@ from patchsets.closing import typed
 from patchsets.errors import ConfigError, DataError
 from patchsets.history.record import RunRecord, read_run
 from patchsets.run import is_run_folder
+from patchsets.search.files import is_sweep
 from patchsets.workspace import ROOT
 
 NAMED = 3  # of the folders that are left out
-SWEEP_RESULTS = "optimization_results.yaml"
 
 
 def places(outputs: str | None) -> list[Path]:
@@ -36,8 +36,7 @@ def read_runs(roots: Sequence[Path]) -> list[RunRecord]:
             try:
                 if not is_run_folder(folder):
                     raise DataError("it has no config.yaml")
-                name = "/".join(folder.relative_to(root).parts[1:]) or folder.name
-                records.append(read_run(folder, name))
+                records.append(read_run(folder))
             except DataError as reason:
                 left_out.append(f"{typed(folder)} ({reason})")
     _tell(left_out)
@@ -50,7 +49,7 @@ def _leaves(folder: Path) -> Iterator[Path]:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError:
         return
-    own = {"figures"} if any(entry.name == SWEEP_RESULTS for entry in entries) else set[str]()  # a sweep's
+    own = {"figures"} if is_sweep(folder) else set[str]()
     below = sorted(e.path for e in entries if e.is_dir(follow_symlinks=False) and e.name not in own)
     if is_run_folder(folder):
         yield folder
@@ -73,7 +72,7 @@ def find_run(word: str, records: Sequence[RunRecord]) -> RunRecord:
     for folder in (Path(word).expanduser(), ROOT / word):
         if is_run_folder(folder):
             try:
-                return read_run(folder.resolve(), folder.resolve().name)
+                return read_run(folder.resolve())
             except DataError as reason:
                 raise ConfigError(f"{word}: {reason}") from None
     found = [record for record in records if record.name.endswith(word.rstrip("/"))]

@@ -14,6 +14,7 @@ from patchsets.errors import ConfigError
 from patchsets.history.record import FACTS, RunRecord
 
 FORMATS = ("table", "csv", "json")
+OWN = ("sort", "columns", "format", "outputs")  # words of runs.py itself
 WORD = re.compile(r"(?P<key>[^=<>!]+)(?P<operator>!=|>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
 
 
@@ -63,7 +64,7 @@ def parse(words: Sequence[str]) -> Query:
         if found is None:
             raise ConfigError(f"{word}: write key=value (or != < > <= >=), or: diff <run> <run>")
         key, operator, value = found["key"].strip(), found["operator"], found["value"].strip()
-        if operator != "=" or key not in ("sort", "columns", "format", "outputs"):
+        if operator != "=" or key not in OWN:
             query.filters.append(Filter(key, operator, value))
         elif key == "columns":
             query.columns = value.split(",")
@@ -86,7 +87,8 @@ def check_key(key: str, records: Sequence[RunRecord]) -> None:
         return
     from patchsets.config_errors import nearest_key  # loads Hydra, which only a mistake waits for
 
-    words = [*known, "sort", "columns", "format", "outputs"]
+    logged = {name: None for record in records for name in record.logged()}
+    words = [*known, *logged, *OWN]
     raise ConfigError(f"{key}: no run has such a key{nearest_key(key, words)}")
 
 

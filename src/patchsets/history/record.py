@@ -10,6 +10,7 @@ import yaml
 
 from patchsets.errors import DataError
 from patchsets.run import read_summary, status
+from patchsets.search.files import is_trial
 from patchsets.tracking.metrics_file import read_metrics
 
 CHOICES = ("task", "data", "model")
@@ -32,26 +33,31 @@ class RunRecord:
         for values in (self.facts, self.config, self.metrics):
             if key in values:
                 return values[key]
-        return self._last(key) if "/" in key else None
+        return self.logged().get(key) if "/" in key else None
 
     def names(self) -> list[str]:
-        """Return every name that `get` finds, but those of values along the way."""
+        """Return every name that `get` finds, but those of values along the way, which `logged` has."""
         return [*self.facts, *self.config, *self.metrics]
 
-    def _last(self, name: str) -> float | None:
+    def logged(self) -> dict[str, float]:
+        """Return the last value of everything the run logged; read when it is first asked for."""
         if not self._latest:
             self._latest.update({row.name: row.value for row in read_metrics(self.folder)})
-        return self._latest.get(name)
+        return self._latest
 
 
-def read_run(folder: Path, name: str) -> RunRecord:
-    """Read a run folder; raise DataError, with the reason, where it is damaged."""
+def read_run(folder: Path) -> RunRecord:
+    """Read a run folder; raise DataError, with the reason, where it is damaged.
+
+    A run is called like its folder, a trial `<sweep>/<number>`.
+    """
     config = _read_yaml(folder / "config.yaml", dict)
     summary = read_summary(folder)
     if "started" not in summary:
         raise DataError("its summary.json is missing or damaged")
     flat = dict(_flat(config, ""))
     overrides = _read_yaml(folder / "overrides.yaml", list) if (folder / "overrides.yaml").is_file() else []
+    name = f"{folder.parent.name}/{folder.name}" if is_trial(folder) else folder.name
     facts = {
         "run": name,
         "experiment_name": config.get("experiment_name"),

@@ -8,9 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from patchsets.run import read_json, write_json
+from patchsets.search.files import NOTE
 from patchsets.tracking.metrics_file import Row, read_metrics
-
-FILE_NAME = "trial.json"
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class TrialNote:
     def write(self, folder: Path) -> None:
         """Write it into a run folder, which may not be there yet."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FILE_NAME, asdict(self))
+        write_json(folder / NOTE, asdict(self))
 
 
 def read_note(folder: Path) -> TrialNote | None:
     """Read what a run folder says of its study; None where the run is no trial."""
-    content = read_json(folder / FILE_NAME)
+    content = read_json(folder / NOTE)
     return TrialNote(**content) if content else None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from patchsets.search.files import is_trial
 from patchsets.secrets import redact
 
 APART = ("tensorboard", "csv", "model")  # other trackers' files, and what is logged as a model
@@ -30,7 +31,7 @@ def _is_kept(relative: Path) -> bool:
 
 def _is_of_a_trial(folder: Path, relative: Path) -> bool:
     """Tell whether a file of a sweep's folder is in a run folder, which is a run of its own."""
-    return (folder / relative.parts[0] / "trial.json").is_file()
+    return is_trial(folder / relative.parts[0])
 
 
 def _without_secrets(path: Path, copies: Path) -> Path:
