@@ -26,7 +26,8 @@ def folder(tmp_path: Path) -> Path:
 def description(folder: Path) -> RunDescription:
     """A run called like its folder, with plain hyper-parameters of every kind."""
     hparams = {"batch_size": 64, "learning_rate": 0.1, "optimizer": "SGD", "shuffle": True, "schedule": None}
-    return RunDescription(folder, "first", folder.name, {"author": "me"}, hparams, 1_800_000_000.0)
+    tags, started = {"author": "me"}, 1_800_000_000.0
+    return RunDescription(folder, "first", folder.name, tags, hparams, started, note="why I ran this")
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ def test_a_run_is_kept_with_everything(folder: Path, description: RunDescription
         1_800_000_000_000,
     )
     assert run.data.tags["author"] == "me"
+    assert run.data.tags["mlflow.note.content"] == "why I ran this"  # its page shows it as the description
     assert run.data.params["batch_size"] == "64" and run.data.params["schedule"] == "None"
     assert len(run.data.params["long"]) == LONGEST_PARAM and "config.yaml" in run.data.params["long"]
     losses = client.get_metric_history(run.info.run_id, "train/loss")

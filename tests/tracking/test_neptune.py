@@ -59,6 +59,7 @@ def test_a_resumed_run_lies_offline_once_with_everything(
     assert series(folder, "val/accuracy") == [(0, 0.09), (1, 0.19)]
     assigned = {"/".join(o["path"]): o["value"] for o in operations(folder) if "value" in o}
     assert assigned["hparams/optimizer"] == "SGD" and assigned["hparams/schedule"] == "None"
+    assert assigned["sys/description"] == "why I ran this"
     assert assigned["tags/author"] == "me" and assigned["status"] == "finished"
     uploads = {path.name.split("-")[0] for path in folder.glob(".neptune/offline/*/upload_path/*")}
     assert uploads == {"config", "figures_curves"}

@@ -121,6 +121,7 @@ def _open_run(run: RunDescription, key: str, store: Path, mode: Literal["async",
     return neptune.init_run(
         mode=mode,
         name=run.run_name,
+        description=run.note or None,
         custom_run_id=key[:LONGEST_RUN_ID],
         capture_stdout=False,
         capture_stderr=False,
