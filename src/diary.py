@@ -10,42 +10,40 @@ train.py: note="why I ran this".
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from patchsets.closing import typed
+from patchsets.command_words import read_words
 from patchsets.errors import ConfigError, UserError
 from patchsets.history.diary import runs_of, write_page
 from patchsets.history.folders import places, read_runs
 from patchsets.workspace import ROOT
 
-KEYS = ("date", "diary", "outputs")
+
+@dataclass
+class Words:
+    """What diary.py was asked; `date` is today where none is said."""
+
+    date: str | None = None
+    diary: str = str(ROOT / "diary")
+    outputs: str | None = None
 
 
 def main(words: Sequence[str]) -> None:
     if {"-h", "--help"} & set(words):
         print(__doc__.strip())
         return
-    asked = read_words(words)
-    day = read_date(asked["date"]) if "date" in asked else date.today()
-    page = Path(asked.get("diary", ROOT / "diary")).expanduser().absolute() / f"{day}.md"
-    runs = runs_of(day, read_runs(places(asked.get("outputs"))))
+    asked = read_words(Words, words)
+    day = read_date(asked.date) if asked.date is not None else date.today()
+    page = Path(asked.diary).expanduser().absolute() / f"{day}.md"
+    runs = runs_of(day, read_runs(places(asked.outputs)))
     if not runs:
         print(f"no run was started on {day}; no page is written", file=sys.stderr)
         return
     write_page(page, day, runs)
     print(f"{typed(page)}: {len(runs)} runs")
-
-
-def read_words(words: Sequence[str]) -> dict[str, str]:
-    """Read key=value words; ConfigError for another, with the nearest right one."""
-    pairs = [word.partition("=") for word in words]
-    for key, sign, _ in pairs:
-        if key not in KEYS or not sign:
-            from patchsets.build import nearest  # loads Hydra, which only a mistake waits for
-
-            raise ConfigError(f"{key}: there is date=, diary= and outputs={nearest(key, KEYS)}")
-    return {key: value for key, _, value in pairs}
 
 
 def read_date(text: str) -> date:

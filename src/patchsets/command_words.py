@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from patchsets.build import nearest
 from patchsets.errors import ConfigError, UserError
 
 Words = TypeVar("Words")
@@ -42,6 +41,8 @@ def read_words(kind: type[Words], typed: Sequence[str], defaults: Path | None = 
         if not equals:
             raise ConfigError(f"{word}: write key=value; keys are {', '.join(known)}")
         if key not in known:
+            from patchsets.build import nearest  # loads Hydra, which only a mistake waits for
+
             raise ConfigError(f"{key}: there is no such key{nearest(key, known) or f'; keys are {known}'}")
         _set(config, key, value)
     return OmegaConf.to_object(config)  # type: ignore[return-value]
