@@ -1,6 +1,5 @@
 """What is costly to make from the same parameters, kept in folders that appear whole or not at all."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from patchsets.atomic import one_at_a_time
 from patchsets.errors import DataError
 
 
@@ -28,8 +28,7 @@ def cached(kind: str, parameters: Mapping[str, Any], make: Callable[[Path], None
     folder = cache_folder() / kind / hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_at_a_time(folder.with_suffix(".lock")):
             if not folder.is_dir():
                 _make(folder, text, make)
     except OSError as error:

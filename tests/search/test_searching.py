@@ -1,6 +1,7 @@
 """A sweep reaches its goal, records what fails, and goes on where it was stopped."""
 
 import csv
+import threading
 from pathlib import Path
 
 import optuna
@@ -9,6 +10,9 @@ import yaml
 from pretend import Trials, sweep
 
 from patchsets.run import Recording
+from patchsets.search.goal import Goal
+from patchsets.search.report import Report
+from patchsets.search.space import Space
 from patchsets.search.storage import open_storage
 from patchsets.search.worker import KEY
 
@@ -124,6 +128,27 @@ def test_the_trial_of_a_dead_worker_is_taken_up_again(tmp_path: Path) -> None:
     assert trials.folders == ["1"]
     told = open_study(folder).trials[done.number]
     assert (told.state.name, told.values) == ("COMPLETE", [0.5])
+
+
+def test_workers_write_the_results_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = optuna.create_study()
+    study.add_trial(optuna.create_trial(value=1.0))
+    goal = Goal("val/loss", "min", ["val/loss"], ["minimize"], 1)
+    one, other = (Report(study, Space([], []), goal, tmp_path) for _ in range(2))
+    thread, replace = threading.Thread(target=other.write), Path.replace
+
+    def meet(path: Path, target: Path) -> Path:
+        if thread.ident is None:
+            thread.start()
+            thread.join(0.3)  # it must wait, and would else take the file away
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", meet)
+    one.write()
+    thread.join()
+    assert results(tmp_path)["finished_trials"] == 1
 
 
 def test_a_search_that_only_fails_gives_up(tmp_path: Path) -> None:

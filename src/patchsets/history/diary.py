@@ -55,9 +55,8 @@ def _runs(folder: Path, records: Sequence[RunRecord]) -> Iterator[str]:
     yield from ("", "## Runs")
     entries: dict[Path, list[RunRecord]] = {}
     for record in records:
-        entries.setdefault(record.folder.parent if is_trial(record.folder) else record.folder, []).append(
-            record
-        )
+        place = record.folder.parent if is_trial(record.folder) else record.folder
+        entries.setdefault(place, []).append(record)
     for place, runs in entries.items():
         yield from _sweep(place, runs, folder) if is_trial(runs[0].folder) else _run(runs[0], folder)
     yield ""

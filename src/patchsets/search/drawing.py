@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchsets.atomic import appearing_whole
 from patchsets.search.goal import Goal
 from patchsets.search.space import Range, Space
 from patchsets.search.study import folder_name
@@ -29,9 +30,8 @@ def draw(study: "Study", trials: Sequence["FrozenTrial"], goal: Goal, space: Spa
     for place, metric in enumerate(goal.metrics):
         prefix = f"{metric.replace('/', '_')}_" if len(goal.metrics) > 1 else ""
         for name, figure in _figures(study, trials, goal, space, place):
-            temporary = folder / f".{name}.png.new"
-            figure.savefig(temporary, format="png")
-            temporary.replace(folder / f"{prefix}{name}.png")
+            with appearing_whole(folder / f"{prefix}{name}.png") as temporary:
+                figure.savefig(temporary, format="png")
 
 
 def _figures(

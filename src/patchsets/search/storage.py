@@ -1,6 +1,5 @@
 """Where a study is kept: a journal in its folder, SQLite, or PostgreSQL for several machines."""
 
-import fcntl
 import os
 import time
 from functools import cache
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from patchsets.atomic import one_at_a_time
 from patchsets.errors import ConfigError
 from patchsets.workspace import load_env
 
@@ -89,8 +89,7 @@ def open_storage(address: str) -> "BaseStorage":
         path.parent.mkdir(parents=True, exist_ok=True)
         if address.startswith(JOURNAL):
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        with path.with_name(f".{path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create a SQLite file at once break it
+        with one_at_a_time(path.with_name(f".{path.name}.lock")):  # two that create a SQLite file break it
             return optuna.storages.RDBStorage(address, {"connect_args": {"timeout": 60}})
     except (OSError, SQLAlchemyError) as error:
         raise ConfigError(f"sweep.storage: {address} cannot be opened: {_reason(error)}") from error

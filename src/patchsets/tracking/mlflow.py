@@ -1,15 +1,15 @@
 """MLflow: a local SQLite store under mlruns/, or the server that MLFLOW_TRACKING_URI names."""
 
-import fcntl
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from patchsets.atomic import one_at_a_time
 from patchsets.errors import ConfigError
 from patchsets.tracking.artifacts import artifacts
 from patchsets.tracking.logged_model import log_model
@@ -155,7 +155,7 @@ def connect(uri: str) -> "MlflowClient":
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # would announce every new attempt
     from mlflow import MlflowClient
 
-    with _alone(uri):  # two processes that create a SQLite store at once break it for good
+    with _alone(uri):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
@@ -172,19 +172,13 @@ def _database(uri: str) -> Path | None:
     return Path(address.path[1:]).absolute() if address.scheme == "sqlite" else None
 
 
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
+def _alone(uri: str) -> AbstractContextManager[None]:
+    """Wait for other processes: two that create a SQLite store at once break it for good."""
     database = _database(uri)
     if database is None:
-        yield
-        return
+        return nullcontext()
     database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:  # closing is not enough: a data worker forked meanwhile has the file open too
-            fcntl.flock(lock, fcntl.LOCK_UN)
+    return one_at_a_time(database.with_name(f".{database.name}.lock"))
 
 
 def _valid(name: str) -> str:
