@@ -32,8 +32,8 @@ from tiny import Tiny, TinySets
 from patchsets import schema
 from patchsets.experiment import build_trackers, describe
 from patchsets.progress import TrainingBar
-from patchsets.run import Recording, new_folder
-from patchsets.tracking.mirror import Mirror
+from patchsets.run import Recording, new_folder, read_json
+from patchsets.tracking.mirror_process import MirrorProcess
 from patchsets.training import build_trainer
 from patchsets.workspace import ROOT
 
@@ -143,12 +143,13 @@ def _train(data: TinySets, choice: str, outputs: Path, patience: float) -> Stopw
     config = _config(*WORDS, f"loggers={choice}")
     folder = new_folder(outputs, "benchmark")
     recording = Recording(folder, resumed=False)
-    mirror = Mirror(folder, build_trackers(config), describe(config, folder, recording.started))
+    trackers = build_trackers(config)
+    mirror = MirrorProcess(folder, trackers, describe(config, folder, recording.started))
     trainer = build_trainer(config, Tiny(data), folder)
     watch = Stopwatch()
     trainer.callbacks = [*(each for each in trainer.callbacks if not isinstance(each, TrainingBar)), watch]
     mirror.start()
-    _await_trackers(mirror, patience)
+    _await_trackers(folder, len(trackers), patience)
     trainer.fit(Tiny(data))
     mirror.close("finished", wait=1.0)
     recording.release()
@@ -156,11 +157,15 @@ def _train(data: TinySets, choice: str, outputs: Path, patience: float) -> Stopw
     return watch
 
 
-def _await_trackers(mirror: Mirror, patience: float) -> None:
+def _await_trackers(folder: Path, number: int, patience: float) -> None:
     """Let them import and connect first: a cost of starting, not of a step. One that is down does not."""
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and not all(feed.is_connected for feed in mirror.feeds):
+    while time.monotonic() < deadline and _connected(folder) < number:
         time.sleep(0.05)
+
+
+def _connected(folder: Path) -> int:
+    return len((read_json(folder / "trackers.json") or {}).get("trackers", {}))
 
 
 def _config(*words: str) -> DictConfig:

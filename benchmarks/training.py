@@ -29,7 +29,7 @@ from patchsets import schema
 from patchsets.experiment import describe
 from patchsets.run import Recording, new_folder
 from patchsets.task.task import Task
-from patchsets.tracking.mirror import Mirror
+from patchsets.tracking.mirror_process import MirrorProcess
 from patchsets.tracking.tensorboard import TensorboardTracker
 from patchsets.training import build_task, build_trainer
 from patchsets.workspace import ROOT
@@ -124,7 +124,7 @@ def train(task: Task, config: DictConfig, outputs: Path) -> float:
     """Train exactly as a run does, with the default logger, and return the CPU seconds of the training."""
     folder = new_folder(outputs, "benchmark")
     recording = Recording(folder, resumed=False)
-    mirror = Mirror(
+    mirror = MirrorProcess(
         folder, {"tensorboard": TensorboardTracker()}, describe(config, folder, recording.started)
     )
     trainer = build_trainer(config, task, folder)

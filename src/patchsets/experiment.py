@@ -20,7 +20,7 @@ from patchsets.run import Recording, is_run_folder, new_folder
 from patchsets.run_log import end_log, start_log
 from patchsets.search.trial import read_note, trial_folder
 from patchsets.stopping import StopSignals
-from patchsets.tracking.mirror import Mirror
+from patchsets.tracking.mirror_process import MirrorProcess
 from patchsets.tracking.tracker import RunDescription, Tracker
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def run(composed: DictConfig) -> dict[str, float]:
     trackers = build_trackers(config)
     folder, resumed = _open_folder(config)
     recording = Recording(folder, resumed)
-    mirror = Mirror(folder, trackers, describe(config, folder, recording.started))
+    mirror = MirrorProcess(folder, trackers, describe(config, folder, recording.started))
     with _told_when_it_ends(recording, mirror) as metrics:
         start_log(folder)
         _note("resumed: %s" if resumed else "started: %s", " ".join(overrides) or "no override")
@@ -91,7 +91,7 @@ def _note(line: str, *values: str) -> None:
 
 
 @contextmanager
-def _told_when_it_ends(recording: Recording, mirror: Mirror) -> Iterator[dict[str, float]]:
+def _told_when_it_ends(recording: Recording, mirror: MirrorProcess) -> Iterator[dict[str, float]]:
     """Write into the run's summary, and tell the trackers, how the run ended, in whichever way that is."""
     metrics: dict[str, float] = {}
     status, error = "finished", None

@@ -1,4 +1,4 @@
-"""Sends what the run folder holds to the trackers, from background threads that training never waits for."""
+"""Sends what the run folder holds to the trackers, from background threads that nobody waits for."""
 
 import logging
 import threading
@@ -14,7 +14,6 @@ from patchsets.tracking.metrics_file import FILE_NAME, read_metrics, read_rows
 from patchsets.tracking.tracker import RunDescription, Tracker
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
-REST = 15.0  # times longer than it computed a tracker's thread rests: it computes in training's stead
 MOST_DOUBLINGS = 5  # of the interval while a tracker is down: about a minute
 PATIENCE = 300.0  # seconds for one call of a tracker that has not failed, such as the upload of a large file
 PNG_END = b"IEND\xaeB`\x82"
@@ -77,16 +76,10 @@ class Feed:
         self._taken = acknowledged.by(tracker.name, self._where())
         self._started = self._stopped = False
         self._failures = 0
-        self._computed = 0.0
         self._status = ""
         self._closing = threading.Event()
         self._last_success = time.monotonic()
         self._thread = threading.Thread(target=self._work, name=f"tracker {tracker.name}", daemon=True)
-
-    @property
-    def is_connected(self) -> bool:
-        """Tell whether the tracker has begun to take values."""
-        return self._started
 
     def start(self) -> None:
         """Begin to feed."""
@@ -159,10 +152,8 @@ class Feed:
     def _send_what_is_new(self) -> None:
         if not self._started:
             self._start_tracker()
-        begun = time.thread_time()
         self._send_rows()
         self._send_figures()
-        self._computed = time.thread_time() - begun
 
     def _start_tracker(self) -> None:
         run_id = self.tracker.start(self._run_description.redacted(), self._acknowledged.key)
@@ -225,8 +216,7 @@ class Feed:
         if self._closing.is_set():
             time.sleep(1.0 if self._failures else 0.0)
         else:
-            pause = INTERVAL * 2 ** min(self._failures, MOST_DOUBLINGS)
-            self._closing.wait(max(pause, REST * self._computed))
+            self._closing.wait(INTERVAL * 2 ** min(self._failures, MOST_DOUBLINGS))
 
 
 def _is_whole(png: Path) -> bool:
