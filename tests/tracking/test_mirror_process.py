@@ -18,13 +18,10 @@ from patchsets.tracking.mirror_process import MirrorProcess
 from patchsets.tracking.tracker import RunDescription
 from patchsets.workspace import ROOT
 
-HERE = str(Path(__file__).parent)
-
 
 @pytest.fixture(autouse=True)
 def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the process find this folder's trackers, and be no other test's."""
-    monkeypatch.setenv("PYTHONPATH", HERE)
+    """Let the process be no other test's."""
     monkeypatch.setattr(mirror_process, "_senders", {})
     yield
     for sender in mirror_process._senders.values():
@@ -119,7 +116,9 @@ mirror = MirrorProcess(folder, {{"telling": Telling()}}, RunDescription(folder, 
 mirror.start()
 input()
 """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([HERE, str(ROOT / "src")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT / "src")])
+    }
     trains = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment)
     wait_for(lambda: (folder / "told.txt").is_file() and told(folder))
     process = int(told(folder)[0].split()[0])

@@ -4,7 +4,6 @@ import base64
 import http.server
 import json
 import logging
-import os
 import socket
 import threading
 import time
@@ -76,21 +75,6 @@ def test_values_that_are_no_number_do_not_stop_the_rest(folder: Path, descriptio
         logger.log_steps({"loss": value}, epoch=0, step=step)
     mirror(description)
     assert series(folder, "loss") == [(0, 1.0), (3, 2.0)]
-
-
-def test_workers_forked_while_it_writes_neither_hang_nor_write(
-    folder: Path, description: RunDescription
-) -> None:
-    feed = Mirror(folder, {"neptune": NeptuneTracker()}, description)
-    feed.start()
-    for step in range(20):
-        train(folder, first=step, last=step + 1)
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-    feed.close("finished")
-    assert len(series(folder, "train/loss")) == 20
 
 
 def test_a_server_that_does_not_answer_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

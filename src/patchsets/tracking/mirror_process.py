@@ -16,7 +16,6 @@ from patchsets.closing import typed
 from patchsets.errors import Interrupted
 from patchsets.tracking.mirroring import Begin, Close, parse
 from patchsets.tracking.tracker import RunDescription, Tracker
-from patchsets.workspace import ROOT
 
 LEAVING_SECONDS = 5.0  # in which the process stops sending; then it is killed
 
@@ -62,9 +61,9 @@ class Sender:
     """The process `mirroring.py`, what it is told, and what it says; it ends with this one."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        path = os.pathsep.join(place or os.getcwd() for place in sys.path)
         self.is_done = threading.Event()
-        # -P: a file of the current folder must not stand in for a library
+        # -P: it finds what this process finds, and nothing else
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from patchsets.tracking import mirroring; mirroring.main()"],
             env={**os.environ, "PYTHONPATH": path},

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import shutil
-import threading
 import urllib.error
 import urllib.request
 from itertools import groupby
@@ -35,14 +34,6 @@ LONGEST_RUN_ID = 36  # characters Neptune takes
 log = logging.getLogger(__name__)
 logging.getLogger("neptune").addFilter(lambda record: record.levelno >= logging.ERROR)
 logging.getLogger("py.warnings").addFilter(lambda record: "neptune-client" not in record.getMessage())
-
-# In a worker forked in the middle of a call the client waits for ever for the lock of a buffer.
-not_while_forking = threading.Lock()
-os.register_at_fork(
-    before=not_while_forking.acquire,
-    after_in_parent=not_while_forking.release,
-    after_in_child=not_while_forking.release,
-)
 
 
 class NeptuneTracker:
@@ -76,15 +67,14 @@ class NeptuneTracker:
         """Append values, each against its own axis; NaN and infinity, which Neptune refuses, are left out."""
         finite = sorted((row for row in rows if math.isfinite(row.value)), key=lambda row: row.name)
         assert self._run is not None
-        with not_while_forking:
-            for name, same in groupby(finite, lambda row: row.name):
-                series = list(same)
-                self._run[name].extend(
-                    [row.value for row in series],
-                    steps=[float(row.x) for row in series],
-                    timestamps=[row.time for row in series],
-                )
-            self._run.wait(disk_only=True)
+        for name, same in groupby(finite, lambda row: row.name):
+            series = list(same)
+            self._run[name].extend(
+                [row.value for row in series],
+                steps=[float(row.x) for row in series],
+                timestamps=[row.time for row in series],
+            )
+        self._run.wait(disk_only=True)
 
     def figure(self, name: str, path: Path) -> None:
         """Upload a figure; a changed one replaces the earlier."""
@@ -102,10 +92,9 @@ class NeptuneTracker:
 
     def _write(self, values: dict[str, Any]) -> None:
         assert self._run is not None
-        with not_while_forking:
-            for name, value in values.items():
-                self._run[name] = value
-            self._run.wait(disk_only=True)
+        for name, value in values.items():
+            self._run[name] = value
+        self._run.wait(disk_only=True)
 
 
 def _file(content: str | bytes, path: Path) -> "File":

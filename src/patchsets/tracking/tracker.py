@@ -36,7 +36,9 @@ def _blank(key: str, value: Plain) -> Plain:
 
 
 class Tracker(Protocol):
-    """Shows runs to people. All methods are called from one background thread and may raise anything.
+    """Shows runs to people. All methods are called from one thread, not of training, and may raise anything.
+
+    It is pickled into the process beside training before its first call.
 
     One that keeps runs elsewhere than in their folders has an attribute `where`: the address of its store.
     """
