@@ -61,7 +61,7 @@ class Sender:
     """The process `mirroring.py`, what it is told, and what it says; it ends with this one."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(place or os.getcwd() for place in sys.path)
+        path = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
         self.is_done = threading.Event()
         # -P: it finds what this process finds, and nothing else
         self._process = subprocess.Popen(
