@@ -26,7 +26,7 @@ from whole_command import QUICK
 
 from patchsets.experiment import run
 from patchsets.search import report
-from patchsets.search.sweep import Sweep
+from patchsets.search.launching import Launching
 
 TRIALS = 20
 TRAININGS = 4
@@ -48,7 +48,7 @@ def _sweeper_alone(place: Path) -> None:
     """Compare a long sweep with a short one, so that the start of a sweep is left out."""
 
     launching = 0.0
-    launch = Sweep._launch
+    launch = Launching._launch
 
     def measured(*arguments: Any, **options: Any) -> Any:
         nonlocal launching
@@ -64,10 +64,10 @@ def _sweeper_alone(place: Path) -> None:
         whole = _cpu(lambda: sweep(place / name, Trials(), *words))
         return whole - launching, launching
 
-    Sweep._launch = measured
+    Launching._launch = measured
     trials("warm", 1)
     one, many = trials("one", 1), trials("many", TRIALS + 1)
-    Sweep._launch = launch
+    Launching._launch = launch
     rows = [
         [name, f"{(more - less) / TRIALS:.3f}"]
         for name, more, less in zip(("the sweeper itself", "Hydra's launcher"), many, one, strict=True)

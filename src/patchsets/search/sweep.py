@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from patchsets.errors import Interrupted
 from patchsets.run import read_summary, status
 from patchsets.search import study as studies
 from patchsets.search.goal import Goal, Job
+from patchsets.search.launching import Launching
 from patchsets.search.names import make_sampler
 from patchsets.search.parent import Parent
 from patchsets.search.report import Report
 from patchsets.search.space import Choices, Space
 from patchsets.search.storage import is_file
 from patchsets.search.trial import TrialNote, best_values
-from patchsets.search.words import quoted
 from patchsets.search.worker import KEY, Worker
 from patchsets.secrets import redact
 from patchsets.stopping import StopSignals
@@ -41,8 +41,9 @@ class Sweep:
         address: str,
         make_parent: Callable[[], Parent],
     ) -> None:
-        self.config, self.launcher, self.space, self.goal = config, launcher, space, goal
+        self.config, self.space, self.goal = config, space, goal
         self.address, self.folder = address, Path(config.hydra.sweep.dir)
+        self.launching = Launching(launcher, config.hydra.launcher, self.folder)
         name = f"{self.folder.parent.name}/{self.folder.name}"
         self.study = studies.open_study(name, address, config.sweep, goal.directions)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -113,44 +114,8 @@ class Sweep:
         return len({studies.folder_name(trial) for trial in studies.finished(self.study)}) >= wanted
 
     def _run_some(self) -> None:
-        """Run as many trials as the launcher takes at once; one that takes a stream gets all there are."""
-        jobs = self._jobs()
-        if hasattr(self.launcher, "launch_each"):
-            by_words: dict[int, Job] = {}
-            for number, result in self.launcher.launch_each(self._numbered(jobs, by_words)):
-                self._ended(by_words[number], result)
-            return
-        batch = list(islice(jobs, self._at_once()))
-        for job, result in zip(batch, self._launch(batch), strict=True):
+        for job, result in self.launching.run(self._jobs()):
             self._ended(job, result)
-
-    def _numbered(
-        self, jobs: Iterator[Job], by_number: dict[int, Job]
-    ) -> Iterator[tuple[int, list[str], Path]]:
-        for job in jobs:
-            by_number[job.trial.number] = job
-            yield job.trial.number, job.words, job.folder
-
-    def _launch(self, batch: list[Job]) -> list[JobReturn]:
-        """Run a batch; where the launcher itself breaks, each job is judged by what its folder says."""
-        words = [[*job.words, *self._place(job)] for job in batch]
-        try:
-            return list(self.launcher.launch(words, initial_job_idx=batch[0].trial.number))
-        except Exception as error:
-            return [JobReturn(status=JobStatus.FAILED, _return_value=error) for _ in batch]
-
-    def _place(self, job: Job) -> list[str]:
-        return [f"hydra.sweep.dir={quoted(self.folder.absolute())}", f"hydra.sweep.subdir={job.folder.name}"]
-
-    def _at_once(self) -> int:
-        """How many trials the launcher runs at a time."""
-        launcher = self.config.hydra.launcher
-        count = int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
-        if count < 0:
-            from os import cpu_count
-
-            return cpu_count() or 1
-        return count
 
     def _jobs(self) -> Iterator[Job]:
         while self._has_next() and self.failures < FAILURES_IN_A_ROW:
