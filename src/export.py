@@ -2,7 +2,8 @@
 
 python src/export.py run=<run folder> output=model.onnx
 
-The file gets its name once ONNX Runtime has answered as torch does, to 1e-5. inference.py takes it as model=.
+The file gets its name once ONNX Runtime has answered as torch does, to 1e-5 (a score: of its size).
+inference.py takes it as model=.
 """
 
 import sys

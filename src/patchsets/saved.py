@@ -1,6 +1,7 @@
 """From a finished run back to its model: rebuilt from its own configuration, weights loaded safely."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -43,10 +44,13 @@ def _find_folder(run: str | Path, experiment_name: str | None, outputs: Path) ->
         raise ConfigError(f"{run} is not a run folder: it has no config.yaml; or give an experiment_name too")
     runs = outputs / experiment_name
     found = [path for path in runs.glob(f"*{run}") if is_run_folder(path) and not path.is_symlink()]
-    if len(found) > 1:
-        names = ", ".join(sorted(path.name for path in found))
-        raise ConfigError(f"{run} could be each of {names}: write more of it")
+    _require_one(run, [path.name for path in found])
     return found[0] if found else None
+
+
+def _require_one(run: str | Path, names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise ConfigError(f"{run} could be each of {', '.join(sorted(names))}: write more of it")
 
 
 def _download(run: str, experiment_name: str, folder: Path) -> Path:
@@ -58,7 +62,8 @@ def _download(run: str, experiment_name: str, folder: Path) -> Path:
 
     experiment = client.get_experiment_by_name(experiment_name)
     found: list[Run] = client.search_runs([experiment.experiment_id], max_results=1000) if experiment else []
-    same = [known for known in found if run in (known.info.run_id, known.info.run_name)]
+    same = [known for known in found if run == known.info.run_id or known.info.run_name.endswith(run)]
+    _require_one(run, [known.info.run_name for known in same])
     if not same:
         raise ConfigError(f"there is no run {run} of {experiment_name}, neither in outputs/ nor at {where}")
     try:

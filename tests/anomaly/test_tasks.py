@@ -11,7 +11,9 @@ import torch
 from in_process import start
 from stand_in import Discs
 
+from patchsets import saved
 from patchsets.anomaly.predictions import read_predictions
+from patchsets.anomaly.scoring import pool
 from patchsets.data.batch import ImageBatch
 from patchsets.errors import ConfigError, NonFiniteLoss
 from patchsets.portable.model import load_model
@@ -48,6 +50,19 @@ def interrupt_at(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(AnomalyTask, "on_train_epoch_start", stop)
+
+
+def assert_loads(folder: Path) -> None:
+    """A run's network comes back from its folder, and its scores are those that were reported."""
+    task = saved.load_model(folder)
+    task.preprocessing_train()
+    batch = task.data.make_batch(next(iter(task.data.test_dataloader())), training=False)
+    with torch.no_grad():
+        map_BHW = task.network.maps(batch.input)[task.settings["score_map"]]
+        assert len(task.network(batch.input)) == len(batch.label)
+    reported = read_predictions(folder / "predictions.csv").test
+    score_B = pool(map_BHW, task.settings["pooling"])
+    np.testing.assert_allclose(score_B, reported.score[: len(batch.label)], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +114,7 @@ def test_others_learn_and_resume_exactly(name: str, tmp_path: Path, monkeypatch:
     assert "test/auroc" in metrics
     assert (whole / "model" / "model.pt2").is_file()
     assert (whole / "figures" / "samples.png").is_file() == (name == "vae")
+    assert_loads(whole)
 
 
 def test_deployed_scores_are_the_reported_ones(trained: tuple[Path, dict[str, float]]) -> None:

@@ -13,6 +13,7 @@ from whole_command import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 opt_in = pytest.mark.skipif("PATCHSETS_TEST_REGISTRY" not in os.environ, reason="opt-in: make test-registry")
+FEW = ["+data.train=16", "+data.val=10", "+data.per_kind=2"]
 SMALL = ["hparams.max_epochs=1", "loggers=[]"]
 
 
@@ -45,12 +46,24 @@ def test_a_classifier_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @opt_in
+@pytest.mark.parametrize(("task", "layer"), [("gan", "generator"), ("patch_memory", "memory")])
+@pytest.mark.filterwarnings("ignore")
+def test_a_detector_is_loaded(task: str, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    start(f"task={task}", *FEW, *SMALL, f"outputs={tmp_path}", "experiment_name=detector")
+    shown = execute(
+        "load_model.ipynb", f"run, experiment_name = {str(tmp_path / 'detector/latest')!r}, None", tmp_path
+    )
+    assert "'score': " in shown and f"'{layer}': (" in shown
+
+
+@opt_in
 @pytest.mark.filterwarnings("ignore")
 def test_an_anomaly_detector_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    few = ["+data.train=16", "+data.val=10", "+data.per_kind=2"]
-    start("task=autoencoder", *few, *SMALL, f"outputs={tmp_path}")
+    start("task=autoencoder", *FEW, *SMALL, f"outputs={tmp_path}")
     run = tmp_path / "Autoencoder_Anomaly_Detection/latest"
     shown = execute("evaluate_anomaly_detection.ipynb", f"run = other = {str(run)!r}", tmp_path)
     assert "accuracy" in shown and shown.count("image/png") == 4

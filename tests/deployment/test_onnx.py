@@ -9,7 +9,7 @@ from stand_in_models import write_detector
 
 from patchsets.deployment import onnx
 from patchsets.errors import ConfigError, UserError
-from patchsets.portable.model import load_model
+from patchsets.portable.model import Model, load_model
 
 
 @pytest.mark.skipif("PATCHSETS_TEST_REGISTRY" not in os.environ, reason="opt-in: make test-registry")
@@ -23,6 +23,20 @@ def test_a_detector_answers_alike(tmp_path: Path) -> None:
     expected, found = ours(images), theirs(images)
     np.testing.assert_allclose(found["map"], expected["map"], atol=1e-6)
     np.testing.assert_array_equal(found["is_anomaly"], expected["is_anomaly"])
+
+
+@pytest.mark.parametrize(
+    ("scale", "error", "passes"),
+    [(100.0, 1e-4, True), (100.0, 1e-2, False), (0.01, 1e-6, False), (1.0, float("nan"), False)],
+)
+def test_a_score_may_differ_by_a_share_of_its_size(scale: float, error: float, passes: bool) -> None:
+    description = {"kind": "anomaly", "preprocessing": {"size": 4}, "threshold": 0.0}
+
+    def scored(score: float) -> Model:
+        return Model(lambda images: {"score": np.array([scale, score]), "p_value": np.ones(2)}, description)
+
+    difference = onnx.largest_difference(scored(scale), scored(scale + error))
+    assert (difference <= onnx.TOLERANCE) == passes
 
 
 def test_a_file_that_answers_otherwise_never_gets_its_name(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from patchsets.atomic import appearing_whole
@@ -14,7 +15,7 @@ from patchsets.deployment.export import example_images
 from patchsets.errors import UserError
 from patchsets.portable.model import DESCRIPTION, Model, load_model
 
-TOLERANCE = 1e-5  # largest difference of a score or probability
+TOLERANCE = 1e-5  # largest difference of a probability; of a score, whose scale is its own, as a share of it
 CHECKED = {"anomaly": ("score", "p_value"), "classification": ("probability",)}
 BATCHES = (1, 2, 5)  # images at once, to be compared
 
@@ -22,8 +23,8 @@ BATCHES = (1, 2, 5)  # images at once, to be compared
 def export_onnx(model_folder: Path, target: Path) -> float:
     """Write the model of a run as ONNX, and return by how much its answers differ at most from torch's.
 
-    Raises UserError where they differ by more than 1e-5, and where ONNX cannot say it; `target` is then left
-    as it is.
+    Raises UserError where they differ by more than 1e-5 (a score: of its size), and where ONNX cannot say it;
+    `target` is then left as it is.
     """
     expected = load_model(model_folder)
     with appearing_whole(target) as temporary:
@@ -60,14 +61,15 @@ def _write(source: Path, target: Path, model: Model) -> None:
 
 
 def largest_difference(expected: Model, found: Model) -> float:
-    """Return the largest difference of any checked answer, over batches of several sizes."""
-    largest = 0.0
+    """Return the largest difference of any checked answer, over several batches; NaN where one is NaN."""
+    differences = []
     for number in BATCHES:
         images_BHWC = example_images(expected.preprocessing, number).numpy()
         ours, theirs = expected(images_BHWC), found(images_BHWC)
         for name in CHECKED[expected.kind]:
-            largest = max(largest, float(abs(ours[name] - theirs[name]).max()))
-    return largest
+            unit = abs(ours[name]).max() if name == "score" else 1.0
+            differences.append(abs(ours[name] - theirs[name]).max() / unit)
+    return float(np.max(differences))
 
 
 @contextmanager

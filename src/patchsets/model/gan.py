@@ -41,6 +41,10 @@ class Ganomaly(nn.Module):
         self.contextual = contextual
         self.encoding = encoding
 
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return the logits of the reconstruction `[B, C, H, W]`."""
+        return self.generator(images_BCHW)
+
     def reconstruct(self, images_BCHW: Tensor) -> Tensor:
         """Return the reconstruction `[B, C, H, W]` in 0..1."""
         return self.generator.reconstruct(images_BCHW)

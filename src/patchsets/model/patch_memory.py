@@ -72,11 +72,14 @@ class PatchMemory(nn.Module):
         """Turn what was collected into the memory."""
         self.memory.fit()
 
-    def maps(self, images_BCHW: Tensor) -> dict[str, Tensor]:
-        """Return the distance from what is good as the map `own` `[B, H, W]`."""
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return the distance of each pixel from what is good `[B, H, W]`."""
         distance_B1hw = self.memory(self._describe(images_BCHW)).unflatten(1, (1, *self.grid))
-        size = images_BCHW.shape[-2:]
-        return {"own": F.interpolate(distance_B1hw, size, mode="bilinear").squeeze(1)}
+        return F.interpolate(distance_B1hw, images_BCHW.shape[-2:], mode="bilinear").squeeze(1)
+
+    def maps(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """Return the distance as the map `own` `[B, H, W]`."""
+        return {"own": self(images_BCHW)}
 
     def _describe(self, images_BCHW: Tensor) -> Tensor:
         return self.features(images_BCHW).flatten(2).transpose(1, 2)
