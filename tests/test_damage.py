@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_epoch(
         save(trainer, path, *arguments)
 
     monkeypatch.setattr(Trainer, "save_checkpoint", save_until_full)
-    with pytest.raises(UserError, match=r"No space left on device; .* make room, then: .*resume="):
+    with pytest.raises(UserError, match=r"No space left on device; .* put that right, then: .*resume="):
         start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}")
     folder = tmp_path / "patch_sets" / "latest"
     assert status(folder) == "failed"

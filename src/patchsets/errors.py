@@ -52,7 +52,7 @@ class Pruned(Exception):
 
 @contextmanager
 def storage_told(
-    folder: Path | str = "outputs", remedy: str = "make room, or name another"
+    folder: Path | str = "outputs", remedy: str = "put that right, or name another"
 ) -> Iterator[None]:
     """Turn a disk that is full or cannot be written into a line for a person."""
     try:

@@ -99,7 +99,7 @@ def _told_when_it_ends(recording: Recording, mirror: MirrorProcess) -> Iterator[
         with StopSignals() as signals:
             go_on = f"python src/train.py resume={typed(recording.folder)}"
             try:
-                with storage_told(recording.folder, f"what was kept is whole; make room, then: {go_on}"):
+                with storage_told(recording.folder, f"what was kept is whole; put that right, then: {go_on}"):
                     yield metrics
             except Interrupted as stop:
                 status = "interrupted"
