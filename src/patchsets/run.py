@@ -111,8 +111,8 @@ def status(folder: Path) -> str:
 def is_held(path: Path) -> bool:
     """Tell whether a living process has locked the file."""
     try:
-        with path.open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with path.open() as lock:  # to read: the folder may lie on a disk that cannot be written
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
@@ -159,7 +159,11 @@ class Recording:
         self._summary |= {"status": ended_as, "ended": round(time.time(), 3), "metrics": metrics}
         if error:
             self._summary["error"] = redact(error)
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            if ended_as == "finished":
+                raise  # else what ended the run is told, most likely of the same disk
 
     def give_up(self, error: UserError) -> None:
         """End the process at once, where it cannot end as usual."""
