@@ -2,10 +2,12 @@
 
 import csv
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from pretend_run import train
 
 from patchsets.tracking.metrics_file import BLOCK_BYTES, FILE_NAME, Row, read_metrics, read_rows
@@ -50,6 +52,14 @@ def test_a_resumed_run_repeats_nothing_and_loses_nothing(folder: Path) -> None:
     rows = read_metrics(folder)
     assert [row.step for row in rows if row.axis == "step"] == list(range(20))
     assert [row.epoch for row in rows if row.axis == "epoch"] == [0, 1]
+
+
+def test_what_the_disk_takes_in_parts_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:7]))
+    train(folder, last=2)
+    monkeypatch.undo()
+    assert [row.step for row in read_metrics(folder)] == [0, 1]
 
 
 def test_lines_damaged_by_a_crash_of_the_machine_are_passed_over(folder: Path) -> None:

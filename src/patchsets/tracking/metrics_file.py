@@ -74,10 +74,13 @@ class MetricsFile:
         _cut_torn_line(self._descriptor)
         self._present = {(row.axis, row.x, row.name) for row in read_metrics(folder)}
         if os.fstat(self._descriptor).st_size == 0:
-            os.write(self._descriptor, HEADER.encode())
+            self._write(HEADER)
 
     def append(self, axis: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
-        """Write one line per value, all in one write, so that killing the process loses none of them."""
+        """Write one line per value, all in one write, so that killing the process loses none of them.
+
+        Raises OSError where the disk is full.
+        """
         x = step if axis == "step" else epoch
         start = f"{time.time():.3f},{axis},{epoch},{step},"
         lines = [
@@ -86,7 +89,12 @@ class MetricsFile:
             if (axis, x, name) not in self._present
         ]
         if lines:
-            os.write(self._descriptor, "".join(lines).encode())
+            self._write("".join(lines))
+
+    def _write(self, text: str) -> None:
+        rest = text.encode()
+        while rest:  # a disk that is almost full takes a part, and says so at the next attempt only
+            rest = rest[os.write(self._descriptor, rest) :]
 
     def _quote(self, name: str) -> str:
         if name not in self._quoted:
