@@ -9,6 +9,8 @@ import torch
 from in_process import start
 from whole_command import QUICK
 
+from patchsets.checkpoints import last_checkpoint
+from patchsets.data.loading import BatchedRows, loader, workers_told
 from patchsets.data_record import record_data
 from patchsets.errors import ConfigError, DataError, UserError
 from patchsets.optimizers import make_optimizer
@@ -55,6 +57,37 @@ def test_outputs_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 def test_value_that_an_optimizer_refuses_is_named() -> None:
     with pytest.raises(ConfigError, match=r"optimizers\.SGD: "):
         make_optimizer([torch.zeros(1, requires_grad=True)], "SGD", 0.1, 0.0, {"SGD": {"momentum": "much"}})
+
+
+def test_a_mistake_found_by_a_data_worker_is_its_own_line() -> None:
+    def take(rows: torch.Tensor) -> torch.Tensor:
+        raise OSError(errno.EIO, "Input/output error", "images.h5")
+
+    rows = loader(BatchedRows(20, take), batch_size=10, num_workers=1, shuffle_seed=None)
+    with pytest.raises(DataError) as told, workers_told():
+        next(iter(rows))
+    assert str(told.value) == (
+        "examples 0, 1, 2, 3, 4, 5, 6, 7, ... cannot be read: [Errno 5] Input/output error: 'images.h5'"
+    )
+    assert "Traceback" in told.value.details
+
+
+@pytest.mark.parametrize(
+    ("damaged", "remedy"),
+    [
+        ("best.ckpt", "remove it to go on without the best epoch so far"),
+        ("last.ckpt", "copy best.ckpt over it to go on from there"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_with_its_remedy(tmp_path: Path, damaged: str, remedy: str) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("best.ckpt", "last.ckpt"):
+        path = tmp_path / "checkpoints" / name
+        torch.save({"state_dict": {}}, path)
+        if name == damaged:
+            path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=rf"{damaged}: .*damaged\? If so, {remedy}"):
+        last_checkpoint(tmp_path)
 
 
 def test_init_from_a_run_without_checkpoint_leaves_nothing(tmp_path: Path) -> None:

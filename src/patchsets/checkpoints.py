@@ -14,13 +14,17 @@ from patchsets.run import weights_file
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint to resume from; None where the run stopped before its first epoch ended.
 
-    Raises UserError where the file is damaged.
+    Raises UserError where it is damaged, or the best one, which the run needs at its end.
     """
-    path = folder / "checkpoints" / "last.ckpt"
-    if not path.is_file():
+    last, best = (folder / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
+    if best.is_file():
+        read_checkpoint(best, "remove it to go on without the best epoch so far")
+    if not last.is_file():
         return None
-    read_checkpoint(path)
-    return path
+    read_checkpoint(
+        last, f"copy {best.name} over it to go on from there" if best.is_file() else "remove it to begin anew"
+    )
+    return last
 
 
 def load_weights(folder: Path) -> Mapping[str, Tensor]:
@@ -47,11 +51,12 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     network.load_state_dict(weights)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of plain values and tensors; raise UserError where it is damaged."""
+def read_checkpoint(path: Path, remedy: str = "") -> dict[str, Any]:
+    """Read a checkpoint of plain values and tensors; raise UserError, with a remedy, where it is damaged."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
             f"{path}: this checkpoint cannot be read ({type(error).__name__}); is it damaged?"
+            + (f" If so, {remedy}" if remedy else "")
         ) from error

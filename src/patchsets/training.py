@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from patchsets.build import build, build_later
 from patchsets.checkpointing import BestAndLast, StopsEarly
 from patchsets.checkpoints import last_checkpoint, load_weights
+from patchsets.data.loading import workers_told
 from patchsets.distributed.together import together
 from patchsets.errors import RankFailed
 from patchsets.preflight import GIVEN
@@ -39,7 +40,7 @@ def train(
     if config.init_from:
         task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
     trainer = build_trainer(config, task, folder)
-    with together(trainer, folder, give_up):
+    with together(trainer, folder, give_up), workers_told():
         metrics = task.run(trainer, resume_from=last_checkpoint(folder))
     if trainer.is_global_zero and saves_model(config):
         from patchsets.deployment.export import deploy

@@ -114,7 +114,8 @@ def _try(
     except Unusable as reason:
         return reason
     except Exception as error:  # decoders raise anything on broken bytes: SyntaxError, struct.error, ...
-        return Unusable((str(error) or type(error).__name__).replace(f" {str(path)!r}", " it"))
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return Unusable(said.replace(f" {str(path)!r}", " it"))
 
 
 def _read(path: Path, smallest: int) -> ImageFile:

@@ -2,12 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from patchsets.errors import DataError, UserError
 
 SEED_STRIDE = 1_000_003  # keeps the orders of two seeds apart for as many epochs
 
@@ -41,7 +44,10 @@ class EpochSampler(DistributedSampler[Any]):
 
 
 class BatchedRows(Dataset[Any]):
-    """Rows fetched a batch at a time: `take` gets their numbers `[B]` and returns what the loader yields."""
+    """Rows fetched a batch at a time: `take` gets their numbers `[B]` and returns what the loader yields.
+
+    A file that `take` cannot read is a DataError.
+    """
 
     def __init__(self, size: int, take: Callable[[Tensor], Any]) -> None:
         self.size = size
@@ -51,7 +57,11 @@ class BatchedRows(Dataset[Any]):
         return self.size
 
     def __getitems__(self, rows: list[int]) -> Any:
-        return self.take(torch.tensor(rows))
+        try:
+            return self.take(torch.tensor(rows))
+        except OSError as error:
+            shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+            raise DataError(f"examples {shown} cannot be read: {error}") from error
 
 
 def loader(rows: BatchedRows, batch_size: int, num_workers: int, shuffle_seed: int | None) -> DataLoader[Any]:
@@ -69,6 +79,21 @@ def loader(rows: BatchedRows, batch_size: int, num_workers: int, shuffle_seed: i
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+@contextmanager
+def workers_told() -> Iterator[None]:
+    """Let a mistake that a data worker found be its own line; the traceback torch adds is for the log."""
+    try:
+        yield
+    except UserError as error:
+        kind = type(error)
+        trace, _, line = str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")
+        if "DataLoader worker process" not in trace:
+            raise
+        told = kind(line.strip())
+        told.details = str(error)
+        raise told from None
 
 
 def hash_of(*tensors: Tensor) -> str:
