@@ -6,11 +6,13 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
 Work = Callable[[], object]
+SILENCE = Path(os.devnull)
 
 
 def draw(seed: int) -> random.Random:
@@ -21,7 +23,12 @@ def draw(seed: int) -> random.Random:
 
 def run(work: Work) -> None:
     """Do work in a process of its own and wait; it must succeed."""
-    assert _wait(_start(work)) == 0
+    assert exit_code(work, SILENCE) == 0
+
+
+def exit_code(work: Work, screen: Path) -> int:
+    """Do work in a process of its own that writes to `screen`, and return its exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(_start(work, screen), 0)[1])
 
 
 def timed(work: Work) -> float:
@@ -48,6 +55,30 @@ def kill_when(work: Work, moment: Callable[[], bool]) -> None:
     _kill(child)
 
 
+class Growing:
+    """The moment when a file of a run, in its n-th writing (from 0), has so many bytes."""
+
+    def __init__(self, outputs: Path, name: str, writing: int, size: int) -> None:
+        self._outputs, self._name = outputs, name
+        self._before, self._size = writing, size
+        self._path: Path | None = None
+        self._is_there = False
+
+    def __call__(self) -> bool:
+        if self._path is None:  # found once: looking at one name takes microseconds
+            folders = self._outputs.glob(f"patch_sets/2*/{Path(self._name).parent}")
+            self._path = next((folder / Path(self._name).name for folder in folders), None)
+            return False
+        try:
+            size = self._path.stat().st_size
+        except FileNotFoundError:
+            self._before -= self._is_there
+            self._is_there = False
+            return False
+        self._is_there = True
+        return self._before <= 0 and size >= self._size
+
+
 def _kill(child: int) -> None:
     try:
         os.killpg(child, signal.SIGKILL)
@@ -56,7 +87,7 @@ def _kill(child: int) -> None:
         pass
 
 
-def _start(work: Work) -> int:
+def _start(work: Work, screen: Path = SILENCE) -> int:
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -64,20 +95,25 @@ def _start(work: Work) -> int:
     code = 1
     try:
         os.setsid()
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        if not os.environ.get("SHOW_FAULTS"):
-            os.dup2(silence, 2)
+        _write_to(screen)
         work()
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
-def _wait(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def _write_to(screen: Path) -> None:
+    descriptor = os.open(screen, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    if screen != SILENCE or not os.environ.get("SHOW_FAULTS"):
+        os.dup2(descriptor, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
 
 
 def assert_whole(folder: Path) -> None:

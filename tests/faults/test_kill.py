@@ -3,50 +3,45 @@
 import csv
 import json
 import os
-import runpy
-import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from in_process import make_folder, start
-from kill import assert_whole, draw, kill_after, kill_when, run, timed
+from kill import Growing, assert_whole, draw, kill_after, kill_when, run, timed
 from PIL import Image
-from whole_command import QUICK, ROOT
+from same_result import assert_same, runs_in
+from script import Command
+from whole_command import QUICK
 
 FIRST_SEED = int(os.environ.get("FAULTS_SEED", "0"))  # FAULTS_SEED=7 make test-faults begins at that round
 TRAINING, CHECKPOINTS, SWEEPS, INFERENCES, TRAINDATA = 22, 8, 8, 6, 6  # 50 in all
-WORDS = [*QUICK, "hparams.max_epochs=3", "hparams.dropout=0.1", "loggers=csv", "save_model=false"]
+EPOCHS = 3
+WORDS = [*QUICK, f"hparams.max_epochs={EPOCHS}", "hparams.dropout=0.1", "loggers=csv", "save_model=false"]
+# Few steps of a network whose checkpoint is large: writing its 28 MB takes long enough to be met.
+LARGE = [
+    *WORDS,
+    "hparams.width=512",
+    *(f"+trainer.limit_{split}_batches=2" for split in ("train", "val", "test")),
+]
 
 
 def rounds(number: int) -> range:
     return range(FIRST_SEED, FIRST_SEED + number)
 
 
-def runs_in(outputs: Path) -> list[Path]:
-    return [path.parent for path in outputs.glob("patch_sets/*/config.yaml") if not path.parent.is_symlink()]
-
-
-def result(folder: Path) -> tuple[object, list[list[str]]]:
-    with (folder / "metrics.csv").open() as file:
-        values = [row[1:] for row in csv.reader(file)]  # all but the time
-    summary = json.loads((folder / "summary.json").read_text())
-    return summary["metrics"], values
-
-
 class Reference:
     """A training that nobody disturbed."""
 
-    def __init__(self, outputs: Path) -> None:
-        self.seconds = timed(lambda: start(*WORDS, f"outputs={outputs}"))
-        (folder,) = runs_in(outputs)
-        self.result = result(folder)
-        self.weights = weights(folder)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    def __init__(self, outputs: Path, words: list[str]) -> None:
+        self.words = words
+        self.seconds = timed(lambda: start(*words, f"outputs={outputs}"))
+        (self.folder,) = runs_in(outputs)
+        self.checkpoint_bytes = (self.folder / "checkpoints" / "last.ckpt").stat().st_size
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,19 +52,17 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return Reference(tmp_path_factory.mktemp("reference"))
+    return Reference(tmp_path_factory.mktemp("reference"), WORDS)
 
 
 def goes_on_to_the_same_end(outputs: Path, reference: Reference) -> None:
     for folder in runs_in(outputs):
         assert_whole(folder)
     begun = runs_in(outputs)
-    words = [f"resume={begun[0]}"] if begun else [*WORDS, f"outputs={outputs}"]
+    words = [f"resume={begun[0]}"] if begun else [*reference.words, f"outputs={outputs}"]
     run(lambda: start(*words))
     (folder,) = runs_in(outputs)
-    assert result(folder) == reference.result
-    found = weights(folder)
-    assert all(torch.equal(found[name], value) for name, value in reference.weights.items())
+    assert_same(folder, reference.folder)
 
 
 @pytest.mark.parametrize("seed", rounds(TRAINING))
@@ -78,29 +71,40 @@ def test_training(reference: Reference, tmp_path: Path, seed: int) -> None:
     goes_on_to_the_same_end(tmp_path, reference)
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return Reference(tmp_path_factory.mktemp("large"), LARGE)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """A folder for temporary files on another file system than the run's."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield folder
+
+
+def train_copying_checkpoints(outputs: Path, elsewhere: str) -> None:
+    """Train in a process of its own; each checkpoint is copied to its place, not renamed all at once."""
+    tempfile.tempdir = elsewhere
+    start(*LARGE, f"outputs={outputs}")
+
+
 @pytest.mark.parametrize("seed", rounds(CHECKPOINTS))
-def test_while_a_checkpoint_is_written(reference: Reference, tmp_path: Path, seed: int) -> None:
-    skipped = draw(seed).randrange(200)  # looks at the unfinished file, so that all parts of writing are hit
-
-    def is_writing() -> bool:
-        nonlocal skipped
-        skipped -= bool(list(tmp_path.rglob(".last.ckpt.new")))
-        return skipped < 0
-
-    kill_when(lambda: start(*WORDS, f"outputs={tmp_path}"), is_writing)
-    goes_on_to_the_same_end(tmp_path, reference)
-
-
-class Command:
-    """A script of `src/` with the words of a command line."""
-
-    def __init__(self, script: str, *words: str) -> None:
-        self.script = str(ROOT / "src" / script)
-        self.words = words
-
-    def __call__(self) -> None:
-        sys.argv = [self.script, *self.words]
-        runpy.run_path(self.script, run_name="__main__")
+def test_while_a_checkpoint_is_written(large: Reference, tmp_path: Path, elsewhere: str, seed: int) -> None:
+    random = draw(seed)
+    for attempt in range(5):  # the copying may be done before the killer looks again
+        outputs = tmp_path / str(attempt)
+        epoch, share = random.randrange(EPOCHS), random.uniform(0, 0.8)
+        writing = Growing(outputs, "checkpoints/.last.ckpt.new", epoch, int(share * large.checkpoint_bytes))
+        kill_when(partial(train_copying_checkpoints, outputs, elsewhere), writing)
+        left = [path.stat().st_size / large.checkpoint_bytes for path in outputs.rglob(".last.ckpt.new")]
+        print(f"epoch {epoch}, at {share:.0%} of the file: left {left[0]:.0%}" if left else "missed")
+        if left and left[0] < 1:
+            break
+    else:
+        pytest.fail("no unfinished checkpoint was met")
+    goes_on_to_the_same_end(outputs, large)
+    assert not list(outputs.rglob(".*.new"))
 
 
 class Sweep(Command):

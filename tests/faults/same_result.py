@@ -1,0 +1,29 @@
+"""What a training leaves, to be compared with that of one that nobody disturbed."""
+
+import csv
+import json
+from pathlib import Path
+
+import torch
+
+
+def runs_in(outputs: Path) -> list[Path]:
+    return [path.parent for path in outputs.glob("patch_sets/*/config.yaml") if not path.parent.is_symlink()]
+
+
+def outcome(folder: Path) -> tuple[dict[str, float], list[list[str]]]:
+    """Return the metrics and every value of metrics.csv, all but when it was written."""
+    with (folder / "metrics.csv").open() as file:
+        values = [row[1:] for row in csv.reader(file)]
+    return json.loads((folder / "summary.json").read_text())["metrics"], values
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same(folder: Path, undisturbed: Path) -> None:
+    assert outcome(folder) == outcome(undisturbed)
+    found, expected = weights(folder), weights(undisturbed)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
