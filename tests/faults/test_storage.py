@@ -70,7 +70,7 @@ def test_the_disk_is_full_in_the_middle_of_training(undisturbed: Path, disk: Pat
     said = fail(tmp_path / "screen", *WORDS, *fill, f"outputs={disk}")
     (folder,) = runs_in(disk)
     assert said == (
-        f"{folder}: No space left on device; what was kept is whole; make room, "
+        f"{folder}: No space left on device; what was kept is whole; put that right, "
         f"then: python src/train.py resume={folder}"
     )
     assert_failed_after_its_first_epoch(folder)
