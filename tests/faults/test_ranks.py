@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from in_mlflow import assert_all_is_there_once
 from whole_command import QUICK, ROOT
 
 TRAIN = str(ROOT / "src/train.py")
@@ -100,6 +101,24 @@ def test_an_error_in_one_rank_is_told_by_rank_zero(tmp_path: Path) -> None:
     assert done.stderr.strip().splitlines()[-1] == "error: rank 1: ZeroDivisionError: planted"
     assert summary(tmp_path)["status"] == "failed"
     assert "broken_rank.py" in (folder_of(tmp_path) / "train.log").read_text()  # its traceback
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies warn as they like
+def test_trackers_see_one_run(tmp_path: Path) -> None:
+    store = tmp_path / "mlruns"
+    store.mkdir()
+    uri = f"sqlite:///{store}/mlflow.db"
+    words = [*WORDS, "loggers=mlflow", "trainer.log_every_n_steps=1", f"outputs={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, TRAIN, *words],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mlflow lacks" not in done.stderr, done.stderr
+    assert_all_is_there_once(uri, folder_of(tmp_path))
 
 
 def test_torchrun(tmp_path: Path) -> None:
