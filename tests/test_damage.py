@@ -72,6 +72,11 @@ def test_a_mistake_found_by_a_data_worker_is_its_own_line() -> None:
     assert "Traceback" in told.value.details
 
 
+def test_a_data_worker_that_is_killed_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"signal: Killed; where memory is short"), workers_told():
+        raise RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. ")  # as torch says it
+
+
 @pytest.mark.parametrize(
     ("damaged", "remedy"),
     [

@@ -184,6 +184,21 @@ def test_an_image_is_damaged_while_images_are_read_batch_by_batch(
     assert_same(folder, runs_in(tmp_path / "undisturbed")[0])
 
 
+def test_data_workers_are_killed(tmp_path: Path) -> None:
+    images = Images(tmp_path / "images")
+    words = [*images.words, "data._target_=read_anew.ReadAnew", "+data.num_workers=2"]
+    run(lambda: start(*words, *midway(tmp_path, "true"), f"outputs={tmp_path / 'undisturbed'}"))
+    workers = "$(cat /proc/$PPID/task/*/children)"
+    kill = midway(tmp_path, f"for worker in {workers}; do test $worker = $$ || kill -9 $worker; done")
+    said = fail(tmp_path / "screen", *words, *kill, f"outputs={tmp_path}")
+    assert said.startswith("DataLoader worker") and "\n" not in said
+    (folder,) = runs_in(tmp_path)
+    assert status(folder) == "failed"
+    assert_failed_after_its_first_epoch(folder)
+    run(lambda: start(f"resume={folder}"))
+    assert_same(folder, runs_in(tmp_path / "undisturbed")[0])
+
+
 @pytest.mark.parametrize("how", DAMAGES)
 def test_an_image_that_is_in_memory_may_be_damaged(tmp_path: Path, how: str) -> None:
     images = Images(tmp_path / "images")

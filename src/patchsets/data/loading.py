@@ -83,7 +83,10 @@ def _as_it_is(batch: Any) -> Any:
 
 @contextmanager
 def workers_told() -> Iterator[None]:
-    """Let a mistake that a data worker found be its own line; the traceback torch adds is for the log."""
+    """Let a mistake that a data worker found be its own line; the traceback torch adds is for the log.
+
+    Raises UserError for a worker that was killed.
+    """
     try:
         yield
     except UserError as error:
@@ -94,6 +97,11 @@ def workers_told() -> Iterator[None]:
         told = kind(line.strip())
         told.details = str(error)
         raise told from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        advice = "where memory is short, take fewer workers or none (data.num_workers)"
+        raise UserError(f"{str(error).strip(' .')}; {advice}") from error
 
 
 def hash_of(*tensors: Tensor) -> str:
