@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from patchsets import schema
 from patchsets.config_errors import explain, is_config_error
 from patchsets.errors import ConfigError, UserError
-from patchsets.grid import FinishedRuns, grid_of, run_missing
+from patchsets.grid import Cell, FinishedRuns, grid_of, run_missing
 
 schema.register()
 
@@ -27,7 +27,7 @@ def compare(words: Sequence[str]) -> int:
     path, words = output_path(words)
     cells = list(grid_of(words))
     for cell in cells:
-        _check_task(cell.config.task["_target_"])
+        _check_task(cell)
     finished = FinishedRuns(Path(cells[0].config.outputs))
     failed = run_missing(cells, finished)
     runs = [(cell.varied, folder) for cell in cells if (folder := finished.find(cell.config)) is not None]
@@ -41,11 +41,12 @@ def compare(words: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _check_task(target: str) -> None:
+def _check_task(cell: Cell) -> None:
     from patchsets.task.anomaly import AnomalyTask
 
-    if not issubclass(get_class(target), AnomalyTask):
-        raise ConfigError(f"task: {target} finds no anomalies; compare takes task=autoencoder and its like")
+    if not issubclass(get_class(cell.config.task["_target_"]), AnomalyTask):
+        said = next((word for word in cell.words if word.startswith("task=")), "task=classification")
+        raise ConfigError(f"{said} finds no anomalies; compare takes task=autoencoder and its like")
 
 
 def main() -> int:

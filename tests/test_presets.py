@@ -65,10 +65,12 @@ def test_weights_of_every_model_come_back_from_the_run_folder(
     np.testing.assert_allclose(written[: len(probability)], probability.numpy(), atol=1e-5)
 
 
-def test_debug_does_not_touch_the_environment(debug_run: Path) -> None:
+def test_debug_does_not_touch_the_environment(debug_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = dict(os.environ)
-    start("debug=True", f"outputs={debug_run}", "loggers=[mlflow,neptune]")
+    quiet = "+trainer.enable_progress_bar=false"
+    start("debug=True", f"outputs={debug_run}", "loggers=[mlflow,neptune]", quiet)
     assert {name for name in os.environ if os.environ.get(name) != before.get(name)} <= {
         "PL_GLOBAL_SEED",
         "PL_SEED_WORKERS",
     }
+    assert "step/s" not in capsys.readouterr().err  # the bar was switched off

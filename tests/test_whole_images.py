@@ -51,11 +51,20 @@ def test_images_of_different_sizes_are_refused(place: Path, monkeypatch: pytest.
     [
         (["model=cnn"], "data.patch_size=null leaves whole"),
         (["model=attention_pool", "data.patch_size=null"], "data.patch_size=null makes none: give one"),
+        (["task=mnist_a", "model=deep_sets"], "data.patch_size=null makes none: give one"),
+        (["task=regression", "data=bags", "model=cnn"], "whole images, and these data have none"),
+        (["data=anomaly_demo", "model=deep_sets"], "these data are whole images, or take model=cnn"),
+        (["model=vae", "data.patch_size=null"], "VariationalAutoencoder finds anomalies"),
+        (["data=folder", "data.root=null"], "data.root: say which folder"),
+        (["task=vae", "data=anomaly", "data.root=nowhere"], "data.root: there is no folder nowhere"),
     ],
 )
-def test_a_network_for_other_data_is_refused_by_name(place: Path, words: list[str], said: str) -> None:
+def test_what_does_not_go_together_is_refused_before_anything_is_made(
+    place: Path, words: list[str], said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
-        start(*words, "debug=True", f"outputs={place / 'outputs'}")
+        start(*words, f"outputs={place / 'outputs'}")
+    assert not (place / "outputs").exists()
 
 
 def test_digits_stand_in_for_mnist_where_they_are_named(place: Path) -> None:

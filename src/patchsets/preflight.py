@@ -9,8 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from patchsets.build import check, nearest
+from patchsets.data_root import data_root
 from patchsets.errors import ConfigError
 from patchsets.optimizers import check_optimizer
+from patchsets.pairing import check_pairing
 from patchsets.run import find_folder, load_config, weights_file
 from patchsets.schema import Config
 from patchsets.secrets import is_secret_name
@@ -46,9 +48,18 @@ def choose_config(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if composed[word] == "":
             raise ConfigError(f"{word}: it is empty; name a folder, or leave {word}= out")
     config = _continued(composed, overrides)
+    _check_root(config.data)
     if config.init_from:  # as a path of its own: once this run has a folder, `latest` is another one
         config.init_from = str(find_folder(config.init_from, "init_from"))
     return config
+
+
+def _check_root(data: Any) -> None:
+    """Refuse a folder of images that is not there; a model is loaded without it, so this is no part of it."""
+    if not isinstance(data, DictConfig) or "root" not in data:
+        return
+    if not data_root(data.root).is_dir():
+        raise ConfigError(f"data.root: there is no folder {data.root}")
 
 
 def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -99,6 +110,7 @@ def check_config(config: DictConfig) -> None:
         weights_file(Path(config.init_from))
     for group, given in GIVEN.items():
         _check_group(config, group, given)
+    check_pairing(config)
     _check_trainer(config.trainer)
     for name, node in (config.loggers or {}).items():
         check(node, f"loggers.{name}", config.trusted_targets)

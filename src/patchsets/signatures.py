@@ -32,7 +32,7 @@ def signature(target: str) -> Signature:
 def _read(target: str) -> Signature | None:
     """Read the signature from source; None where only an import can tell."""
     module, _, name = target.rpartition(".")
-    path = _source(module)
+    path = source_file(module)
     if path is None:
         return None
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def _read(target: str) -> Signature | None:
     return None
 
 
-def _source(module: str) -> Path | None:
+def source_file(module: str) -> Path | None:
     """Find a module's file by walking folders: importing a parent package would load all of it."""
     root, *rest = module.split(".")
     try:

@@ -95,7 +95,7 @@ def build_trainer(config: DictConfig, task: Task, folder: Path) -> lightning.Tra
         trusted,
         callbacks=[
             *own,
-            TrainingBar(),
+            *([TrainingBar()] if node.get("enable_progress_bar", True) else []),
             *pruning(folder),
             *([] if config.debug else checkpointing(config, task, folder)),
         ],

@@ -18,8 +18,8 @@ from patchsets.grid import grid_of
 from patchsets.provenance import write_provenance
 from patchsets.run import write_json
 
-ANOMALIES = "task._target_=patchsets.task.anomaly.AnomalyTask"
-GRID = ["data=digits,textures", "seed=0,1", ANOMALIES, "loggers=[]"]
+ANOMALIES = "task=autoencoder"
+GRID = ["data.category=part,brick", "seed=0,1", ANOMALIES, "loggers=[]"]
 
 
 def leave_run(folder: Path, shift: float, seed: int, images: int = 60) -> None:
@@ -45,7 +45,7 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             return "the loss became nan"
         (cell,) = grid_of(words)
         folder = tmp_path / "outputs" / "anomaly" / f"2026-01-01_00-00-{len(done):02}_ab12"
-        leave_run(folder, 1.0 + ("data=textures" in words), len(done))
+        leave_run(folder, 1.0 + ("data.category=brick" in words), len(done))
         write_provenance(folder, cell.config, list(words))
         done.append(list(words))
         return None
@@ -61,9 +61,12 @@ def test_a_grid_is_filled_once_and_then_only_where_it_is_missing(
     words = [*GRID, f"outputs={tmp_path / 'outputs'}", f"output={tmp_path / 'results.csv'}"]
     assert compare.compare(words) == 1  # two of the runs failed
     said = capsys.readouterr().out
-    assert len(pretend) == 4 and "[4/4] data=textures seed=1" in said
+    assert len(pretend) == 4 and "[4/4] data.category=brick seed=1" in said
     assert said.count("failed: the loss became nan") == 2
-    assert [word[:2] for word in pretend[1:3]] == [["data=digits", "seed=1"], ["data=textures", "seed=0"]]
+    assert [word[:2] for word in pretend[1:3]] == [
+        ["data.category=part", "seed=1"],
+        ["data.category=brick", "seed=0"],
+    ]
 
     pretend.append([])  # from now on nothing fails
     assert compare.compare(words) == 0
@@ -71,14 +74,16 @@ def test_a_grid_is_filled_once_and_then_only_where_it_is_missing(
     assert "4 runs in the grid, 2 of them finished before" in said and len(pretend) == 7
     with (tmp_path / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["data"], row["runs"]) for row in rows] == [("digits", "2"), ("textures", "2")]
+    assert [(row["data.category"], row["runs"]) for row in rows] == [("part", "2"), ("brick", "2")]
     assert compare.compare(words) == 0 and len(pretend) == 7
 
 
 def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[str]], tmp_path: Path) -> None:
     where = f"outputs={tmp_path / 'outputs'}"
     compare.compare([where, ANOMALIES, "seed=3", "experiment_name=one"])
-    compare.compare([where, ANOMALIES, "hparams.batch_size=64", "data=digits", "seed=3", "tags.author=me"])
+    compare.compare(
+        [where, ANOMALIES, "hparams.batch_size=16", "data=anomaly_demo", "seed=3", "tags.author=me"]
+    )
     assert len(pretend) == 1
     compare.compare([where, ANOMALIES, "hparams.batch_size=65", "seed=3"])
     assert len(pretend) == 2
@@ -95,7 +100,7 @@ def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[st
         (["hparams.learning_rate=interval(0.1,1)"], "a grid wants values"),
         (["hparams.optimizer=Adam,Adum"], "Adum"),
         (["data=folder"], "data.root: it comes from the environment; say here which"),
-        (["seed=0,1"], "Classification finds no anomalies"),
+        (["seed=0,1"], "task=classification finds no anomalies"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(

@@ -136,8 +136,6 @@ def test_deployed_scores_are_the_reported_ones(trained: tuple[Path, dict[str, fl
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
-        (["model=set_transformer"], "model: Reconstruction needs a network with maps, reconstruct, losses"),
-        (["model=gan"], "model: Reconstruction needs a network with losses, and Ganomaly has none"),
         (["hparams.enc_channels=[4,8,16,32,64,128]"], "32x32 cannot be halved 6 times, .* multiple of 64"),
         (["hparams.score_map=own"], "hparams.score_map: this network has no own; it has l2, ssim, l2.ssim"),
     ],
@@ -148,9 +146,19 @@ def test_what_does_not_fit_is_one_line_before_training(words: list[str], wrong: 
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-def test_data_without_defects_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data: Reconstruction needs good images .*, and Digits has none"):
-        start("task=autoencoder", "data=digits", *SMALL, f"outputs={tmp_path}")
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (["data=digits"], r"data: Reconstruction needs good images .*, and Digits has none"),
+        (["model=set_transformer"], "model: Reconstruction needs a network with maps, reconstruct, losses"),
+        (["model=gan"], "model: Reconstruction needs a network with losses, and Ganomaly has none"),
+        (["task=vae", "model=autoencoder"], "model: Variational needs a network with sample"),
+    ],
+)
+def test_what_does_not_go_together_leaves_nothing(words: list[str], wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=wrong):
+        start("task=autoencoder", *words, *SMALL, f"outputs={tmp_path / 'outputs'}")
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_debug_keeps_nothing(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def refusal(root: Path | None) -> str:
 def test_missing_things_get_one_line(tmp_path: Path) -> None:
     assert "DATASET" in refusal(None)
     with pytest.raises(ConfigError, match="DATASET"):
-        Folder(4, 0, root="")  # DATASET= is set, to nothing
+        Folder(4, 0, root="").setup()  # DATASET= is set, to nothing
     assert "there is no folder" in refusal(tmp_path / "nowhere")
     assert "0 class folders" in refusal(tmp_path)
     fill(tmp_path, ("only",))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import chdir
 from pathlib import Path
 
 import nbformat
@@ -24,7 +25,8 @@ def execute(name: str, parameters: str, folder: Path) -> str:
     cell.source = parameters
     kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # a port might be taken meanwhile
     place = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, km=kernel, resources=place).execute()
+    with chdir(folder):  # where the kernel is, too: its sockets have names relative to that
+        NotebookClient(notebook, timeout=300, km=kernel, resources=place).execute()
     return json.dumps([cell.get("outputs") for cell in notebook.cells])
 
 

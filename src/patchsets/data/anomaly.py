@@ -15,6 +15,7 @@ from patchsets.data.image_files import ImageFile, as_one_mode, read_images, show
 from patchsets.data.image_sets import LabelledImages, labelled
 from patchsets.data.loading import BatchedRows, hash_of, loader
 from patchsets.data.splitting import hold_out
+from patchsets.data_root import data_root
 from patchsets.errors import ConfigError, DataError
 from patchsets.portable.pixels import fitted
 from patchsets.traindata.layout import GOOD, Entry, read_layout
@@ -62,9 +63,7 @@ class AnomalyImages(LightningDataModule):
 
     def folder(self) -> Path:
         """Return the folder that holds the images. Raises ConfigError where none was named."""
-        if not self.root:
-            raise ConfigError("data.root: say which folder holds the images: data.root=... or DATASET=...")
-        return Path(self.root).expanduser()
+        return data_root(self.root)
 
     def setup(self, stage: str | None = None) -> None:
         """Read once, however often Lightning asks. Raises DataError naming every file that cannot be read."""

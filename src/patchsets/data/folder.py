@@ -8,7 +8,8 @@ import numpy as np
 from patchsets.data.image_files import as_one_mode, is_image_name, read_images, shown
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
 from patchsets.data.splitting import split_groups
-from patchsets.errors import ConfigError, DataError
+from patchsets.data_root import data_root
+from patchsets.errors import DataError
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +42,18 @@ class Folder(ImageSets):
         super().__init__(
             batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers
         )
-        if not root:
-            raise ConfigError("data.root: say which folder holds the images: data.root=... or DATASET=...")
-        self.root = Path(root).expanduser()
+        self.named_root = root
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed
 
     def file_name(self, split: str, index: int) -> str:
         """Return the path of an example's file within the root."""
         return self.names[split][index]
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the images. Raises ConfigError where none was named."""
+        return data_root(self.named_root)
 
     def find(self) -> dict[str, list[Path]]:
         """Return the image files of each class. Raises DataError where one has none."""

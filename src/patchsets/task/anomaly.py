@@ -23,8 +23,6 @@ from patchsets.schema import POOLINGS
 from patchsets.task.task import ADVICE, Task
 from patchsets.tracking.metrics_file import read_metrics
 
-DATA_MEMBERS = ("kind", "mask", "preprocessing")  # that no other data have
-
 
 class AnomalyTask(Task):
     """Finds images that are not like the good ones it was shown.
@@ -38,31 +36,16 @@ class AnomalyTask(Task):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("maps",)
+    needs_of_data: ClassVar[tuple[str, ...]] = ("kind", "mask", "preprocessing")  # that no other data have
     data: AnomalyImages
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._check_pairing()
         self.validation: JudgedImages
         self.judged: JudgedImages
         self.threshold: Threshold
         self.untrained_auroc: float | None = None
         self._losses: list[tuple[dict[str, Tensor], int]] = []
-
-    def _check_pairing(self) -> None:
-        task, data = type(self).__name__, type(self.data).__name__
-        if not all(hasattr(self.data, name) for name in DATA_MEMBERS):
-            raise ConfigError(
-                f"data: {task} needs good images to learn from and defects to find, and {data} has none; "
-                "try data=anomaly_demo, or data=anomaly for your own"
-            )
-        network = getattr(self.make_network, "func", self.make_network)  # hydra makes a partial of the class
-        missing = [name for name in self.needs if not hasattr(network, name)]
-        if missing:
-            raise ConfigError(
-                f"model: {task} needs a network with {', '.join(missing)}, and {network.__name__} has none; "
-                "leave model= out to get the task's own"
-            )
 
     # What a subclass says
 

@@ -1,6 +1,5 @@
 """Classify a set: cross-entropy, accuracy, and the area under the ROC curve where there are two classes."""
 
-import inspect
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 from patchsets.data.batch import Batch
 from patchsets.data.image_sets import ImageSets
 from patchsets.errors import ConfigError
-from patchsets.set_module import Sets
 from patchsets.task.examination import Judged
 from patchsets.task.task import Task
 
@@ -22,16 +20,6 @@ class Classification(Task):
         if len(self.data.classes) < 2:
             raise ConfigError("task: these data have no classes to tell apart; try task=regression")
         return len(self.data.classes)
-
-    def configure_model(self) -> None:
-        """Make the network; raise ConfigError where it takes whole images and is given sets, or the other."""
-        super().configure_model()
-        taken = next(iter(inspect.signature(self.network.forward).parameters.values())).annotation
-        patch_size = getattr(self.data, "patch_size", "no images")
-        if taken is Tensor and isinstance(patch_size, int):
-            raise ConfigError("model: it takes whole images, which data.patch_size=null leaves whole")
-        if taken is Sets and patch_size is None:
-            raise ConfigError("model: it takes sets of patches; data.patch_size=null makes none: give one")
 
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
         logits_BC = self.network(batch.input)

@@ -13,7 +13,7 @@ SAMPLES = 32
 class Variational(Reconstruction):
     """Learns like an autoencoder; leaves samples.png, images that were never there."""
 
-    needs: ClassVar[tuple[str, ...]] = (*Reconstruction.needs, "sample")
+    needs: ClassVar[tuple[str, ...]] = ("maps", "reconstruct", "losses", "sample")
 
     def extras(self) -> dict[str, Any]:
         from patchsets.figures import samples
