@@ -48,6 +48,21 @@ def test_a_mistake_is_named_before_anything_is_made(tmp_path: Path, word: str) -
 
 
 @pytest.mark.parametrize(
+    "started",
+    [{"RANK": "1", "WORLD_SIZE": "2"}, {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "train"}],
+)
+def test_processes_that_torchrun_or_srun_started_do_not_each_run_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: dict[str, str]
+) -> None:
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="-m under torchrun or srun: .* start it alone") as refusal:
+        sweep(tmp_path / "sweep", Trials(), LIST)
+    assert refusal.value.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("word", "said"),
     [
         ("hparams.width=interval(5)", "write hparams.width='interval(0.001,0.1)'"),

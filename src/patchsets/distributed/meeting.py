@@ -1,5 +1,6 @@
 """Where torchrun or srun started the processes, rank 0 tells the others which run folder it has made."""
 
+import os
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ def _store() -> Any:
     from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
     from torch.distributed.rendezvous import rendezvous
 
-    known = TorchElasticEnvironment if TorchElasticEnvironment.detect() else SLURMEnvironment
+    known = TorchElasticEnvironment if "RANK" in os.environ else SLURMEnvironment
     environment = known()
     address = f"tcp://{environment.main_address}:{environment.main_port}"
     try:

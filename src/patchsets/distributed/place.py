@@ -16,8 +16,8 @@ def rank() -> int:
 
 def started_together() -> int:
     """Return how many processes torchrun or srun started for this run; 1 where a person started one."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return int(os.environ["WORLD_SIZE"])
+    if "RANK" in os.environ:  # of torchrun, or of another program that tells processes the same way
+        return int(os.environ.get("WORLD_SIZE", "1"))
     return int(os.environ["SLURM_NTASKS"]) if _is_srun() else 1
 
 
