@@ -12,6 +12,7 @@ NOISE = (
     "smaller than the logging interval",  # the last step of an epoch is logged whatever the interval
     "isinstance.treespec, LeafSpec",  # Lightning's own use of torch
     "when logging on epoch level in distributed setting",  # each rank has judged the whole split
+    "Grad strides do not match bucket view strides",  # of a convolution of one channel, in several processes
     "The dirpath has changed",  # a run folder may be moved before it is resumed
 )
 

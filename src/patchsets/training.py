@@ -18,6 +18,7 @@ from patchsets.errors import RankFailed
 from patchsets.preflight import GIVEN
 from patchsets.progress import TrainingBar
 from patchsets.run import find_folder
+from patchsets.run_log import quieten
 from patchsets.search.pruning import pruning
 from patchsets.search.trial import trial_folder
 from patchsets.task.task import Task
@@ -33,6 +34,7 @@ def train(
 
     `give_up` ends the process where another rank failed and this one waits for it for ever.
     """
+    quieten()  # again: Lightning, whose import may have come later, speaks up by itself
     if config.debug:
         apply_debug(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)

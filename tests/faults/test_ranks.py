@@ -182,3 +182,29 @@ def test_slurm(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0], said
     assert summary(tmp_path)["status"] == "finished"
     assert sum(output.count("test/accuracy") for output, _ in said) == 1
+
+
+@pytest.mark.parametrize("task", ["autoencoder", "vae", "gan", "defect_segmentation"])
+def test_a_detector_learns_on_two_ranks(tmp_path: Path, task: str) -> None:
+    few = [f"+data.{name}={count}" for name, count in {"train": 8, "val": 6, "per_kind": 3}.items()]
+    words = [
+        f"task={task}",
+        "experiment_name=patch_sets",
+        "data=anomaly_demo",
+        "hparams.image_size=32",
+        "hparams.batch_size=2",
+        *few,
+    ]
+    done = subprocess.run(
+        [sys.executable, TRAIN, *WORDS, *words, f"outputs={tmp_path / 'outputs'}"],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert summary(tmp_path / "outputs")["status"] == "finished"
+    assert done.stdout.count("test/auroc ") == 1
+    assert (folder_of(tmp_path / "outputs") / "figures" / "roc.png").is_file()
+    assert "Warning" not in done.stderr
+    assert "GPU available" not in done.stderr

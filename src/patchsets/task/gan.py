@@ -1,9 +1,12 @@
 """Learn to draw good images again against an adversary: two networks, two optimizers, by turns."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from patchsets.data.batch import ImageBatch
@@ -22,6 +25,11 @@ class Adversarial(AnomalyTask):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.automatic_optimization = False
+
+    def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:
+        if isinstance(trainer.strategy, DDPStrategy):  # each half of a step leaves one network out
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+        return super().run(trainer, resume_from)
 
     def configure_optimizers(self) -> Any:
         network: Any = self.network
