@@ -121,4 +121,4 @@ def test_a_tab_loads_no_torch(cache: Path) -> None:
     assert "hparams.optimizer=AdamW" in done.stdout.splitlines()
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "omegaconf" in loaded
-    assert not loaded & {"torch", "numpy", "pytorch_lightning", "mlflow"}
+    assert not loaded & {"torch", "numpy", "pytorch_lightning", "mlflow", "optuna"}

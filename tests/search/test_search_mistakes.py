@@ -56,7 +56,7 @@ def test_processes_that_torchrun_or_srun_started_do_not_each_run_the_sweep(
 ) -> None:
     for name, value in started.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="-m under torchrun or srun: .* start it alone") as refusal:
+    with pytest.raises(ConfigError, match=r"-m under torchrun or srun: .* start it alone") as refusal:
         sweep(tmp_path / "sweep", Trials(), LIST)
     assert refusal.value.exit_code == 2
     assert list(tmp_path.iterdir()) == []
