@@ -50,7 +50,7 @@ def test_weights_of_every_model_come_back_from_the_run_folder(
 ) -> None:
     words = words_for(f"model={model}", debug_run, monkeypatch)
     small = ["hparams.max_epochs=1", "hparams.width=8", "hparams.depth=1", "hparams.heads=2", "loggers=[]"]
-    start(*words, *small, f"outputs={debug_run}", "trainer.log_every_n_steps=5")
+    start(*words, *small, f"outputs={debug_run}", "trainer.log_every_n_steps=5", "save_model=false")
     folder = (debug_run / "patch_sets" / "latest").resolve()
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         task = build_task(compose("config", overrides=[*words, *small]))

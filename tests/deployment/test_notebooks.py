@@ -26,7 +26,7 @@ def execute(name: str, parameters: str, folder: Path) -> str:
     kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # a port might be taken meanwhile
     place = {"metadata": {"path": str(folder)}}
     with chdir(folder):  # where the kernel is, too: its sockets have names relative to that
-        NotebookClient(notebook, timeout=300, km=kernel, resources=place).execute()
+        NotebookClient(notebook, timeout=300, km=kernel, resources=place).execute(cleanup_kc=True)
     return json.dumps([cell.get("outputs") for cell in notebook.cells])
 
 
