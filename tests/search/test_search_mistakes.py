@@ -19,6 +19,7 @@ WRONG = {
     "sweep.pruner=medain": "did you mean median?",
     "sweep.pruner_options={n_startup_trial: 3}": "n_startup_trial",
     "sweep.n_trials=0": "above 0",
+    "sweep.sampler=tpe,random": "give it one value",
     "sweep.direction=maximise": "did you mean maximize?",
     "sweep.metric=val/accuracy": "minimize or maximize",
     "sweep.metric=[a,b]": "one direction for each",

@@ -58,7 +58,8 @@ def _figures(
     yield "history", figures.search_history(tried, metric, maximize)
     if importance := _importance(study, place, names):
         yield "importance", figures.parameter_importance(importance, metric)
-    yield "parallel_coordinates", figures.parallel_coordinates(whole, metric, maximize, logarithmic)
+    if names:
+        yield "parallel_coordinates", figures.parallel_coordinates(whole, metric, maximize, logarithmic)
     for parameter in space.parameters:
         if isinstance(parameter, Range):
             name = parameter.name

@@ -110,14 +110,21 @@ class Space:
 def read_space(arguments: Sequence[str], config_loader: Any, as_study: bool) -> Space:
     """Read the words of the command line; `as_study` turns ranges of numbers into what a sampler can model.
 
-    Raises ConfigError for a parameter without values.
+    Raises ConfigError for a parameter without values, and for one that is no trial's own.
     """
     overrides = OverridesParser.create(config_loader=config_loader).parse_overrides(list(arguments))
     swept = [override for override in overrides if override.is_sweep_override()]
+    for override in swept:
+        _check_key(str(override.get_key_element()))
     as_study = as_study or any(override.is_interval_sweep() for override in swept)
     parameters = {str(o.get_key_element()): _parameter(o, as_study) for o in swept}
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     return Space(fixed, list(parameters.values()))
+
+
+def _check_key(key: str) -> None:
+    if key.lstrip("+").startswith("sweep."):
+        raise ConfigError(f"{key}: it says how all trials are searched or run; give it one value")
 
 
 def _parameter(override: Override, as_study: bool) -> Parameter:
