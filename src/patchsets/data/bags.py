@@ -62,11 +62,9 @@ class Bags(VectorSets):
 
 
 def _draw(digit: np.ndarray, size: int, positive: bool, random: np.random.Generator) -> np.ndarray:
-    """Draw rows for one bag: as they come, with at least one target, or from all but the target."""
-    others = np.flatnonzero(digit != TARGET)
+    """Draw rows for one bag, as they come: anew until a target is among them, or from all but the target."""
     if not positive:
-        return random.choice(others, size)
-    rows = random.integers(0, len(digit), size)
-    if not (digit[rows] == TARGET).any():
-        rows[random.integers(size)] = random.choice(np.flatnonzero(digit == TARGET))
+        return random.choice(np.flatnonzero(digit != TARGET), size)
+    while not (digit[rows := random.integers(0, len(digit), size)] == TARGET).any():
+        continue
     return rows
