@@ -6,6 +6,8 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from stand_in_models import write_detector
 
 from patchsets.errors import ConfigError
 from patchsets.inference.find_model import find_model
+from patchsets.portable.model import Model
 from patchsets.portable.model import load_model as load_deployed
 from patchsets.portable.pixels import as_rgb
+from patchsets.portable.served import Served
 from patchsets.registering import Words, register
 from patchsets.saved import load_model
 from patchsets.tracking.logged_model import save_as_mlflow
@@ -97,6 +101,22 @@ def test_the_network_of_a_run_comes_back_from_mlflow_too(run_folder: Path, regis
 def test_a_wrong_word_is_named(wrong: dict[str, str], says: str, run_folder: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         register(Words(**{"run": str(run_folder), "name": "kinoko", "alias": "champion", **wrong}))
+
+
+@pytest.mark.parametrize(("text", "wrong"), [("no base64", "it is not base64"), ("QUJD", "it is no image")])
+def test_a_server_answers_what_is_no_image_in_one_line(text: str, wrong: str) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc.scoring_server import invocations
+    from mlflow.types import ColSpec, Schema
+
+    served: Any = Served(Model(lambda images: {}, {"kind": "anomaly", "preprocessing": {}}))
+    served.metadata = SimpleNamespace(get_params_schema=lambda: None)  # of MLflow's wrapper
+    question = json.dumps({"dataframe_records": [{"image": text}]})
+    with pytest.raises(MlflowException) as answered:
+        invocations(question, "application/json", served, Schema([ColSpec("string", "image")]))
+    assert answered.value.get_http_status_code() == 400
+    assert f"image 0: {wrong}" in answered.value.message
+    assert "Traceback" not in answered.value.serialize_as_json()
 
 
 def test_a_logged_model_answers_where_this_workspace_is_not(tmp_path: Path, images: Path) -> None:

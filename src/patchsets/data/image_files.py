@@ -80,6 +80,12 @@ def as_one_mode(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [image if image.ndim == 2 else np.ascontiguousarray(image[..., 0]) for image in images]
 
 
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write `[H, W]` or `[H, W, 3]` uint8, and the folder it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
 def shown(path: Path) -> str:
     """Return a path that can be printed, even where its bytes are not UTF-8."""
     return str(path).encode("utf-8", "backslashreplace").decode()

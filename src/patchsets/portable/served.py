@@ -27,14 +27,25 @@ class Served:
         self.model = model
 
     def predict(self, frame: "DataFrame", params: dict[str, Any] | None = None) -> "DataFrame":
-        """Answer each base64 PNG or JPEG of the column `image`; `params` may hold another threshold."""
+        """Answer each base64 PNG or JPEG of the column `image`; `params` may hold another threshold.
+
+        Raises MlflowException for one that cannot be used: a server answers anything else by its traceback.
+        """
         from pandas import DataFrame
 
         threshold = (params or {}).get("threshold")
         with pillow_warns_of_bombs_alone():
-            images = [read_base64(text, self.model.preprocessing) for text in frame["image"]]
+            images = [self._read(number, text) for number, text in enumerate(frame["image"])]
         answers = (self.model(image[None], threshold) for image in images)  # their sizes may differ
         return DataFrame([row for answer in answers for row in self.model.rows(answer, threshold)])
+
+    def _read(self, number: int, text: str) -> np.ndarray:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return read_base64(text, self.model.preprocessing)
+        except Unusable as error:
+            raise MlflowException.invalid_parameter_value(f"image {number}: {error}") from None
 
 
 def read_base64(text: str, preprocessing: dict[str, Any]) -> np.ndarray:
@@ -42,5 +53,5 @@ def read_base64(text: str, preprocessing: dict[str, Any]) -> np.ndarray:
     try:
         content = base64.b64decode(text.rpartition(",")[2], validate=True)
     except binascii.Error as error:
-        raise Unusable("image: it is not base64") from error
+        raise Unusable("it is not base64") from error
     return read_image(BytesIO(content), preprocessing)

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from patchsets.data.image_files import as_one_mode, shown
+from patchsets.data.image_files import as_one_mode, shown, write_image
 from patchsets.portable.pixels import decode
 from patchsets.run import write_json
 from patchsets.traindata.check import check
@@ -99,10 +98,10 @@ class _Writer:
         source: str, group: str, box: str, twin: str = "",
     ) -> None:  # fmt: skip
         path, mask_path = f"{split}/{kind}/{stem}.png", ""
-        _write(self.folder / path, pixels)
+        write_image(self.folder / path, pixels)
         if mask is not None:
             mask_path = f"ground_truth/{kind}/{stem}_mask.png"
-            _write(self.folder / mask_path, mask.astype(np.uint8) * 255)
+            write_image(self.folder / mask_path, mask.astype(np.uint8) * 255)
         if split == "test":
             self.guard.see(pixels, kind != GOOD)
         digest = sha256_of(self.folder / path)
@@ -112,11 +111,6 @@ class _Writer:
 def _within(mask: np.ndarray, part: Cut) -> np.ndarray:
     left, top, right, bottom = part.box
     return mask[top:bottom, left:right]
-
-
-def _write(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 def _tell(output: Path, plan: Plan, writer: _Writer) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from patchsets.data.image_files import write_image
 from patchsets.data.photographs import read_photograph
 from patchsets.traindata.defects import Canvas, add_defect
 from patchsets.traindata.manifest import Row, sha256_of, write_manifest
@@ -113,7 +113,7 @@ class _Maker:
         )
         image, mask = add_defect(kind, canvas, random)
         path, mask_path = f"{split}/{kind}/{index:03}.png", f"ground_truth/{kind}/{index:03}_mask.png"
-        _write(self.folder / mask_path, mask.astype(np.uint8) * 255)
+        write_image(self.folder / mask_path, mask.astype(np.uint8) * 255)
         self._keep(path, self._acquired(image[..., 0], split, kind, index), split, kind, box, mask_path, twin)
 
     def _random(self, *words: str | int) -> np.random.Generator:
@@ -165,15 +165,10 @@ class _Maker:
         self, path: str, image: np.ndarray, split: str, kind: str, box: str, mask: str = "", twin: str = ""
     ) -> None:
         file = self.folder / path
-        _write(file, image)
+        write_image(file, image)
         source = f"{self.category.photograph}.png"
         group = path if self._aligned else f"{source} {split}"
         self.rows.append(Row(path, split, kind, mask, source, group, box, twin, sha256_of(file)))
-
-
-def _write(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 def demo_parameters(category: str, counts: Counts, seed: int) -> Mapping[str, str | int]:
