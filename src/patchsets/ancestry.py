@@ -10,7 +10,10 @@ LIBRARIES = ("torch.", "pytorch_lightning.")  # nothing is asked about what come
 
 @cache
 def ancestry(target: str) -> tuple[ast.ClassDef, ...]:
-    """Return the class `target` (a dotted path) and its ancestors, the nearest first; empty if unknown."""
+    """Return the class `target` (a dotted path) and its ancestors, the nearest first.
+
+    Empty where the source of any of them is not found; torch's and Lightning's own are left out.
+    """
     module, _, name = target.rpartition(".")
     path = None if target.startswith(LIBRARIES) else source_file(module)
     if path is None:
@@ -24,10 +27,16 @@ def ancestry(target: str) -> tuple[ast.ClassDef, ...]:
     }
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-            above = (ancestry(imported.get(base, f"{module}.{base}")) for base in bases)
-            return (node, *(one for line in above for one in line))
+            bases = [_resolved(base, imported, module) for base in node.bases]
+            above = [ancestry(base) for base in bases if not base.startswith(LIBRARIES)]
+            return (node, *(one for line in above for one in line)) if all(above) else ()
     return ancestry(imported[name]) if name in imported else ()
+
+
+def _resolved(base: ast.expr, imported: dict[str, str], module: str) -> str:
+    """Return the dotted path of what a class names as its base."""
+    name, dot, rest = ast.unparse(base).partition("[")[0].partition(".")
+    return f"{imported.get(name, name if dot else f'{module}.{name}')}{dot}{rest}"
 
 
 def members(target: str) -> set[str]:
@@ -42,16 +51,19 @@ def method(target: str, name: str) -> ast.FunctionDef | None:
 
 
 def constant(target: str, name: str) -> tuple[str, ...] | None:
-    """Return a plain value that a class, or the nearest ancestor, gives to an attribute."""
-    for node in ancestry(target):
-        for item in node.body:
-            if name in _names(item) and isinstance(item, ast.AnnAssign) and item.value:
-                value: tuple[str, ...] = ast.literal_eval(item.value)
-                return value
+    """Return the words that a class, or the nearest ancestor, gives to an attribute; none if computed."""
+    for item in (item for node in ancestry(target) for item in node.body):
+        if name in _names(item) and isinstance(item, ast.Assign | ast.AnnAssign) and item.value:
+            try:
+                return tuple(ast.literal_eval(item.value))
+            except ValueError:
+                return ()
     return None
 
 
 def _names(item: ast.stmt) -> list[str]:
     if isinstance(item, ast.FunctionDef):
         return [item.name]
-    return [item.target.id] if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) else []
+    targets = {ast.Assign: "targets", ast.AnnAssign: "target"}.get(type(item))
+    found = getattr(item, targets) if targets else []
+    return [one.id for one in (found if isinstance(found, list) else [found]) if isinstance(one, ast.Name)]
