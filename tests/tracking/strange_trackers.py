@@ -37,3 +37,17 @@ class Slow(Telling):
 
     def scalars(self, rows: list[Row]) -> None:
         time.sleep(60)
+
+
+class Printing(Telling):
+    """Prints what looks like the end of a run before it ends, then leaves a line unfinished."""
+
+    name = "printing"
+
+    def scalars(self, rows: list[Row]) -> None:
+        print("[]\n[1, 2, 3]", flush=True)
+        super().scalars(rows)
+
+    def finish(self, status: str) -> None:
+        super().finish(status)
+        print("sent 100 %", end="", flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pretend_run import train
-from strange_trackers import Slow, Telling
+from strange_trackers import Printing, Slow, Telling
 
 from patchsets.errors import Interrupted
 from patchsets.tracking import mirror_process
@@ -72,6 +72,16 @@ def test_what_libraries_print_goes_into_the_log_file_only(
     mirror.close("finished")
     (record,) = (record for record in caplog.records if record.getMessage() == "what a library prints")
     assert record.only_in_file
+
+
+def test_what_libraries_print_is_never_taken_for_the_end(folder: Path, description: RunDescription) -> None:
+    mirror = MirrorProcess(folder, {"printing": Printing()}, description)
+    mirror.start()
+    train(folder)
+    sender = mirror._sender
+    assert sender is not None
+    mirror.close("finished", may_be_left=lambda: wait_for(sender.is_done.is_set))
+    assert told(folder)[-1] == "finished"
 
 
 def test_its_death_costs_one_line_and_the_next_run_has_another(

@@ -115,13 +115,13 @@ class Sender:
         """Log what it says; what libraries print there goes into the log file only."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            said = parse(line)
-            if said is None:
-                log.info("%s", line.decode(errors="replace").rstrip(), extra={"only_in_file": True})
-            elif said:
+            printed, said = parse(line)
+            if printed.strip():
+                log.info("%s", printed.rstrip(), extra={"only_in_file": True})
+            if said:
                 name, level, text = said
                 logging.getLogger(name).log(level, "%s", text)
-            else:
+            elif said is not None:
                 self.is_done.set()
         self._process.stdout.close()
         self._process.wait()

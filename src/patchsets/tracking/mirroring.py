@@ -1,6 +1,6 @@
 """What the process beside training does: it mirrors one run after the other, as orders on stdin say.
 
-It writes a line of JSON for each record of its log, `[]` when a run is closed, and whatever libraries print.
+It writes JSON for each record of its log, and `[]` when a run is closed, amid whatever libraries print.
 """
 
 import json
@@ -19,6 +19,7 @@ from patchsets.stopping import StopSignals
 from patchsets.tracking.mirror import Mirror
 from patchsets.tracking.tracker import RunDescription, Tracker
 
+MARK = "\x1e"  # before what it writes itself (RFC 7464): a library may have left a line unfinished
 NICENESS = 10  # where training needs every core it comes first
 
 
@@ -40,13 +41,13 @@ class Close:
     wait: float
 
 
-def parse(line: bytes) -> list[Any] | None:
-    """Read a line it wrote: [logger, level, text], [] when a run is closed, None for what libraries print."""
+def parse(line: bytes) -> tuple[str, list[Any] | None]:
+    """Part a line: what libraries print; then [logger, level, text], or [] when a run is closed, or None."""
+    printed, mark, said = line.decode(errors="replace").rstrip("\n").partition(MARK)
     try:
-        said = json.loads(line)
-    except ValueError:
-        return None
-    return said if isinstance(said, list) and len(said) in (0, 3) else None
+        return printed, json.loads(said) if mark else None
+    except ValueError:  # a library printed into it
+        return printed + said, None
 
 
 def main() -> None:
@@ -62,8 +63,15 @@ def main() -> None:
                 mirror = _begin(order)
             else:
                 _close(mirror, order, signals)
-                print("[]", file=said, flush=True)
+                _say([], said)
     os._exit(0)  # a tracker that hangs must not hold it
+
+
+def _say(content: list[Any], said: TextIO) -> None:
+    """Write one line, in one piece: other threads write too, and nobody may be left to read it."""
+    with suppress(OSError):
+        said.write(f"{MARK}{json.dumps(content)}\n")
+        said.flush()
 
 
 def _next(orders: BinaryIO) -> Begin | Close | None:
@@ -95,7 +103,5 @@ class Lines(logging.Handler):
         self._said = said
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; nobody may be left to read it."""
-        with suppress(OSError):
-            line = json.dumps([record.name, record.levelno, record.getMessage()])
-            print(line, file=self._said, flush=True)
+        """Write the record."""
+        _say([record.name, record.levelno, record.getMessage()], self._said)
