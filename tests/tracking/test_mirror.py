@@ -1,6 +1,9 @@
 """The mirror: no tracker, however broken, ever reaches training, and none gets a value twice."""
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,9 +12,11 @@ import pytest
 from pretend_run import train, write_png
 
 from patchsets.tracking import mirror as mirror_module
+from patchsets.tracking.acknowledged import Acknowledged
 from patchsets.tracking.metrics_file import Row
 from patchsets.tracking.mirror import Mirror
 from patchsets.tracking.tracker import RunDescription
+from patchsets.workspace import ROOT
 
 
 class Recorder:
@@ -190,3 +195,18 @@ def test_a_tracker_is_given_no_secret(
     feed.close("finished")
     assert tracker.run.tags["note"] == "it is ***"
     assert (tracker.run.hparams["password"], tracker.run.hparams["path"]) == ("***", "/x/***/y")
+
+
+def test_two_workers_of_a_sweep_keep_what_it_has_sent(folder: Path) -> None:
+    code = f"""
+from pathlib import Path
+from patchsets.tracking.acknowledged import Acknowledged, Taken
+acknowledged = Acknowledged(Path({str(folder)!r}))
+for offset in range(500):
+    acknowledged.save("recorder", Taken(offset=offset))
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    workers = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert Acknowledged(folder).by("recorder").offset == 499
+    assert [path.name for path in folder.glob(".*.new")] == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from patchsets.atomic import one_at_a_time
 from patchsets.run import read_json
 from patchsets.tracking.metrics_file import MetricsFile
 from patchsets.tracking.mirror import Mirror
@@ -35,10 +36,11 @@ class Parent:
         if self._mirror is None:
             return
         self._metrics = MetricsFile(self._folder)
-        self._mirror.start()
-        deadline = time.monotonic() + WAIT
-        while not self._id() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        with one_at_a_time(self._folder / ".parent.lock"):  # who comes second finds the run of the first
+            self._mirror.start()
+            deadline = time.monotonic() + WAIT
+            while not self._id() and time.monotonic() < deadline:
+                time.sleep(0.05)
 
     def tags_of_children(self) -> dict[str, str]:
         """Return the tag by which MLflow shows a run below another."""

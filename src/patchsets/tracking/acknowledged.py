@@ -1,6 +1,7 @@
 """trackers.json of a run folder: how much of the run each tracker has taken."""
 
 import json
+import os
 import threading
 import uuid
 from contextlib import suppress
@@ -54,7 +55,7 @@ class Acknowledged:
 
     def _write(self) -> None:
         content = {"key": self.key, "trackers": {name: asdict(taken) for name, taken in self._taken.items()}}
-        temporary = self._path.with_name(".trackers.json.new")
+        temporary = self._path.with_name(f".trackers.json.{os.getpid()}.new")  # a sweep has several workers
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
         temporary.replace(self._path)
 
