@@ -1,9 +1,12 @@
 """A wrong word on the command line gets one line with the nearest right name, and leaves nothing."""
 
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from whole_command import Train
+from whole_command import ROOT
 
 WRONG = {
     "hparams.batchsize=64": ["hparams.batchsize", "did you mean hparams.batch_size?"],
@@ -40,22 +43,21 @@ WRONG = {
 
 
 @pytest.mark.parametrize("word", WRONG)
-def test_wrong_word_gets_one_line_and_leaves_nothing(train: Train, outputs: Path, word: str) -> None:
-    done = train(word, check=False)
-    assert done.returncode == 2
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def test_wrong_word_gets_one_line_and_leaves_nothing(
+    outputs: Path, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "src/train.py"), f"outputs={outputs}", word])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    assert end.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
     for part in WRONG[word]:
         assert part in lines[0]
     assert not outputs.exists()
 
 
 def test_a_wrong_word_is_answered_without_torch() -> None:
-    import subprocess
-    import sys
-
-    from whole_command import ROOT
-
     code = "import sys, runpy; sys.argv = ['train.py', 'hparams.optimizer=Adamm']\n"
     code += "try: runpy.run_path('src/train.py', run_name='__main__')\n"
     code += "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
