@@ -20,7 +20,7 @@ from patchsets.run import Recording, is_run_folder, new_folder
 from patchsets.run_log import end_log, start_log
 from patchsets.search.trial import read_note, trial_folder
 from patchsets.stopping import StopSignals
-from patchsets.tracking.mirror_process import MirrorProcess
+from patchsets.tracking.mirror_process import MirrorProcess, check_tracker
 from patchsets.tracking.tracker import RunDescription, Tracker
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,12 @@ def build_trackers(config: DictConfig) -> dict[str, Tracker]:
     if config.debug:
         return {}
     trusted = list(config.trusted_targets)
-    return {name: build(node, f"loggers.{name}", trusted) for name, node in (config.loggers or {}).items()}
+    trackers = {
+        name: build(node, f"loggers.{name}", trusted) for name, node in (config.loggers or {}).items()
+    }
+    for name, tracker in trackers.items():
+        check_tracker(name, tracker)
+    return trackers
 
 
 def _open_folder(config: DictConfig) -> tuple[Path, bool]:

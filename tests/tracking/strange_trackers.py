@@ -1,6 +1,7 @@
 """Trackers that the process beside training loads by their names."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +29,13 @@ class Telling:
     def finish(self, status: str) -> None:
         with self._file.open("a") as file:
             file.write(f"{status}\n")
+
+
+class Locked(Telling):
+    """Holds what cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 class Slow(Telling):

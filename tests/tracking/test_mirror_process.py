@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from pretend_run import train
-from strange_trackers import Printing, Slow, Telling
+from strange_trackers import Locked, Printing, Slow, Telling
 
-from patchsets.errors import Interrupted
+from patchsets.errors import ConfigError, Interrupted
 from patchsets.tracking import mirror_process
-from patchsets.tracking.mirror_process import MirrorProcess
+from patchsets.tracking.mirror_process import MirrorProcess, check_tracker
 from patchsets.tracking.tracker import RunDescription
 from patchsets.workspace import ROOT
 
@@ -84,6 +84,12 @@ def test_what_libraries_print_is_never_taken_for_the_end(folder: Path, descripti
     assert told(folder)[-1] == "finished"
 
 
+def test_a_tracker_that_cannot_be_sent_there_is_a_mistake_like_any_other() -> None:
+    check_tracker("telling", Telling())
+    with pytest.raises(ConfigError, match="locked: it cannot be sent to the process beside training"):
+        check_tracker("locked", Locked())
+
+
 def test_its_death_costs_one_line_and_the_next_run_has_another(
     folder: Path, description: RunDescription, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,8 +121,9 @@ def test_a_tracker_that_hangs_can_be_left_by_ctrl_c(
     assert "slow lacks 22 values and the files (it is slow)" in caplog.records[-1].getMessage()
 
 
-def test_it_ends_with_the_process_that_trains(folder: Path) -> None:
+def test_it_ends_with_the_process_that_trains_though_a_data_worker_outlives_that(folder: Path) -> None:
     code = f"""
+import os, signal
 from pathlib import Path
 from strange_trackers import Telling
 from patchsets.tracking.mirror_process import MirrorProcess
@@ -124,15 +131,23 @@ from patchsets.tracking.tracker import RunDescription
 folder = Path({str(folder)!r})
 mirror = MirrorProcess(folder, {{"telling": Telling()}}, RunDescription(folder, "", "", {{}}, {{}}, 0.0))
 mirror.start()
-input()
+if worker := os.fork():
+    (folder / "worker.txt").write_text(str(worker))
+    input()
+signal.alarm(60)
+signal.pause()
 """
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT / "src")])
     }
     trains = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment)
     wait_for(lambda: (folder / "told.txt").is_file() and told(folder))
+    wait_for(lambda: (folder / "worker.txt").is_file() and (folder / "worker.txt").read_text())
     process = int(told(folder)[0].split()[0])
     assert is_alive(process)
     trains.kill()
     trains.communicate()
-    wait_for(lambda: not is_alive(process))
+    try:
+        wait_for(lambda: not is_alive(process))
+    finally:
+        os.kill(int((folder / "worker.txt").read_text()), signal.SIGKILL)

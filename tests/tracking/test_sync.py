@@ -75,6 +75,7 @@ def test_a_run_without_trackers_is_not_passed_over_in_silence(run_folder: Path, 
         (["loggers=mlflw"], "did you mean mlflow"),
         (["loggers=nothing_like_it"], "there is csv, mlflow"),
         (["loggers=csv"], "name a run folder"),
+        (["run="], "name a run folder"),
         (["logger=csv", "outputs"], "did you mean loggers"),
     ],
 )

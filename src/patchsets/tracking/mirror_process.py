@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from patchsets.closing import typed
-from patchsets.errors import Interrupted
+from patchsets.errors import ConfigError, Interrupted
 from patchsets.tracking.mirroring import Begin, Close, parse
 from patchsets.tracking.tracker import RunDescription, Tracker
 
@@ -57,6 +57,17 @@ class MirrorProcess:
             )
 
 
+def check_tracker(name: str, tracker: Tracker) -> None:
+    """Raise ConfigError for a tracker that cannot be sent to the process beside training."""
+    try:
+        pickle.dumps(tracker)
+    except Exception as error:
+        raise ConfigError(
+            f"loggers.{name}: it cannot be sent to the process beside training ({error}); "
+            "leave what cannot be pickled to its start()"
+        ) from error
+
+
 class Sender:
     """The process `mirroring.py`, what it is told, and what it says; it ends with this one."""
 
@@ -72,6 +83,9 @@ class Sender:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for training, which tells it what to do
         )
+        assert self._process.stdin is not None
+        # a data worker may outlive a killed run for seconds, and would keep this one waiting for orders
+        os.register_at_fork(after_in_child=self._process.stdin.close)
         self._listener = threading.Thread(target=self._listen, name="mirror", daemon=True)
         self._listener.start()
 

@@ -27,7 +27,7 @@ def sync(words: Sequence[str]) -> bool:
     chosen = [word.removeprefix("loggers=") for word in words if word.startswith("loggers=")]
     places = [word.removeprefix("run=") for word in words if not word.startswith("loggers=")]
     loggers = _read_loggers(chosen[-1]) if chosen else None
-    if not places:
+    if not places or not all(places):
         raise ConfigError("run: name a run folder, or a folder of them such as outputs")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     folders = list(dict.fromkeys(folder for place in places for folder in _runs_in(place)))
