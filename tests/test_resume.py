@@ -63,12 +63,12 @@ def _start_and_stop(outputs: Path, stop: signal.Signals, at_row: int) -> tuple[P
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
 def test_resumed_run_equals_an_uninterrupted_one(
-    uninterrupted: Path, tmp_path: Path, stop: signal.Signals
+    train: Train, uninterrupted: Path, outputs: Path, stop: signal.Signals
 ) -> None:
     rows = len(_values(uninterrupted))
     at_row = random.randrange(rows // (EPOCHS + 1), rows * (EPOCHS - 1) // EPOCHS)
     print(f"{stop.name} after {at_row} of {rows} rows")
-    folder, code = _start_and_stop(tmp_path, stop, at_row)
+    folder, code = _start_and_stop(outputs, stop, at_row)
     if stop is signal.SIGKILL:
         assert _summary(folder)["status"] == "running"
         from patchsets.run import status
@@ -78,12 +78,11 @@ def test_resumed_run_equals_an_uninterrupted_one(
         assert code == 128 + stop
         assert _summary(folder)["status"] == "interrupted"
     # workers, which fetch ahead, change nothing either
-    words = [f"resume={folder}", *(["+data.num_workers=2"] if stop is signal.SIGKILL else [])]
-    subprocess.run(_command(tmp_path, *words), check=True, capture_output=True, timeout=300)
+    train(f"resume={folder}", *(["+data.num_workers=2"] if stop is signal.SIGKILL else []))
     assert _summary(folder)["status"] == "finished"
     assert _summary(folder)["metrics"] == _summary(uninterrupted)["metrics"]
     assert _values(folder) == _values(uninterrupted)
-    assert [path.name for path in (tmp_path / "patch_sets").iterdir() if not path.is_symlink()] == [
+    assert [path.name for path in (outputs / "patch_sets").iterdir() if not path.is_symlink()] == [
         folder.name
     ]
     for name in ("best.ckpt", "last.ckpt"):

@@ -30,8 +30,8 @@ def the_run(outputs: Path, experiment: str = "patch_sets") -> Path:
     return (outputs / experiment / "latest").resolve()
 
 
-def test_finished_run_is_complete(train: Train, outputs: Path, tmp_path: Path) -> None:
-    done = train(*QUICK, "experiment_name='日本 1'", "tags.author=me", cwd=tmp_path)
+def test_finished_run_is_complete(train_apart: Train, outputs: Path, tmp_path: Path) -> None:
+    done = train_apart(*QUICK, "experiment_name='日本 1'", "tags.author=me", cwd=tmp_path)
     folder = the_run(outputs, "日本 1")
     assert {path.name for path in folder.iterdir()} >= EXPECTED
     assert not [path.name for path in folder.rglob(".*.new")]
@@ -77,8 +77,8 @@ def test_failed_run_says_so(train: Train, outputs: Path) -> None:
     assert summary["error"] in (the_run(outputs) / "train.log").read_text()
 
 
-def test_unexpected_failure_is_logged_with_its_traceback(train: Train, outputs: Path) -> None:
-    done = train(*QUICK, "+trainer.callbacks=[{_target_: torch.nn.Identity}]", check=False)
+def test_unexpected_failure_is_logged_with_its_traceback(train_apart: Train, outputs: Path) -> None:
+    done = train_apart(*QUICK, "+trainer.callbacks=[{_target_: torch.nn.Identity}]", check=False)
     assert done.returncode == 1
     assert "Traceback" in (the_run(outputs) / "train.log").read_text()
     assert status(the_run(outputs)) == "failed"
@@ -110,9 +110,11 @@ def test_a_data_worker_does_not_hold_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loggers", ["[tensorboard,csv,mlflow,neptune]"])
-def test_planted_tokens_reach_nothing(train: Train, outputs: Path, tmp_path: Path, loggers: str) -> None:
+def test_planted_tokens_reach_nothing(
+    train_apart: Train, outputs: Path, tmp_path: Path, loggers: str
+) -> None:
     planted = {"NEPTUNE_API_TOKEN": "planted-neptune-7261", "MY_SECRET_KEY": "planted-secret-9182"}
-    done = train(*QUICK, f"loggers={loggers}", "tags.note=planted-secret-9182", **planted)
+    done = train_apart(*QUICK, f"loggers={loggers}", "tags.note=planted-secret-9182", **planted)
     assert "planted-secret-9182" not in done.stdout + done.stderr
     for path in tmp_path.rglob("*"):
         if path.is_file():

@@ -1,12 +1,11 @@
 """A wrong word on the command line gets one line with the nearest right name, and leaves nothing."""
 
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from whole_command import ROOT
+from whole_command import ROOT, Train
 
 WRONG = {
     "hparams.batchsize=64": ["hparams.batchsize", "did you mean hparams.batch_size?"],
@@ -43,15 +42,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("word", WRONG)
-def test_wrong_word_gets_one_line_and_leaves_nothing(
-    outputs: Path, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", [str(ROOT / "src/train.py"), f"outputs={outputs}", word])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    assert end.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
+def test_wrong_word_gets_one_line_and_leaves_nothing(train: Train, outputs: Path, word: str) -> None:
+    done = train(word, check=False)
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
     for part in WRONG[word]:
         assert part in lines[0]
     assert not outputs.exists()
