@@ -27,7 +27,13 @@ def test_a_detector_answers_alike(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("scale", "error", "passes"),
-    [(100.0, 1e-4, True), (100.0, 1e-2, False), (0.01, 1e-6, False), (1.0, float("nan"), False)],
+    [
+        (100.0, 1e-4, True),
+        (100.0, 1e-2, False),
+        (0.01, 1e-6, False),
+        (1.0, float("nan"), False),
+        (0.0, 0.0, True),
+    ],
 )
 def test_a_score_may_differ_by_a_share_of_its_size(scale: float, error: float, passes: bool) -> None:
     description = {"kind": "anomaly", "preprocessing": {"size": 4}, "threshold": 0.0}

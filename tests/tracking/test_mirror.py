@@ -27,6 +27,7 @@ class Recorder:
     def __init__(self, run_id: str = "7") -> None:
         self.run_id = run_id
         self.broken = False
+        self.refused = 0
         self.keys: list[str] = []
         self.rows: list[Row] = []
         self.figures: list[str] = []
@@ -51,6 +52,7 @@ class Recorder:
 
     def fail_if_broken(self) -> None:
         if self.broken:
+            self.refused += 1
             raise ConnectionError("nobody answers\nat all")
 
 
@@ -88,7 +90,7 @@ def test_an_outage_costs_one_line_and_nothing_else(
     feed = Mirror(folder, {"recorder": tracker}, description)
     feed.start()
     train(folder)
-    time.sleep(0.3)  # several attempts
+    wait_for(lambda: tracker.refused > 1)
     tracker.broken = False
     wait_for(lambda: len(tracker.rows) == 22)
     feed.close("finished")

@@ -67,7 +67,7 @@ def largest_difference(expected: Model, found: Model) -> float:
         images_BHWC = example_images(expected.preprocessing, number).numpy()
         ours, theirs = expected(images_BHWC), found(images_BHWC)
         for name in CHECKED[expected.kind]:
-            unit = abs(ours[name]).max() if name == "score" else 1.0
+            unit = (abs(ours[name]).max() if name == "score" else 0.0) or 1.0
             differences.append(abs(ours[name] - theirs[name]).max() / unit)
     return float(np.max(differences))
 
