@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> None:
         print(f"no run was started on {day}; no page is written", file=sys.stderr)
         return
     write_page(page, day, runs)
-    print(f"{typed(page)}: {len(runs)} runs")
+    print(f"{typed(page)}: {len(runs)} run{'s' if len(runs) > 1 else ''}")
 
 
 def read_date(text: str) -> date:

@@ -1,6 +1,7 @@
 """sync.py: what a tracker lacks is sent, once, whatever became of the run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_all_runs_below_a_folder_are_sent_except_living_ones(run_folder: Path, c
     living.mkdir()
     (living / "config.yaml").write_text("experiment_name: first\n")
     recording = Recording(living, resumed=False)
+    copy = shutil.copytree(run_folder, run_folder.parent / "artifacts")  # as MLflow keeps one
+    (copy / ".lock").unlink()
     assert sync([str(run_folder.parent), "loggers=[csv,tensorboard]"])
     recording.release()
     said = capsys.readouterr().out.splitlines()
@@ -50,6 +53,7 @@ def test_all_runs_below_a_folder_are_sent_except_living_ones(run_folder: Path, c
         "it is running, and sends by itself",
     ]
     assert list((run_folder / "tensorboard").glob("events*"))
+    assert not (copy / "trackers.json").exists()
 
 
 def test_a_tracker_that_is_down_fails_the_command_and_loses_nothing(

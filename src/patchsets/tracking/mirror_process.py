@@ -94,7 +94,7 @@ class Sender:
         self.is_done.clear()
         assert self._process.stdin is not None
         with suppress(BrokenPipeError, ValueError):  # it is gone, which is said at the end
-            pickle.dump(order, self._process.stdin)
+            self._process.stdin.write(pickle.dumps(order))
             self._process.stdin.flush()
         if not self.is_alive:
             self.is_done.set()

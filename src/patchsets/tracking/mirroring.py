@@ -56,13 +56,16 @@ def main() -> None:
     said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     logging.basicConfig(handlers=[Lines(said)], level=logging.INFO)
     quieten()
+    mirror = None
     with StopSignals() as signals:
         signals.hear(False)
         while order := _next(sys.stdin.buffer):
             if isinstance(order, Begin):
                 mirror = _begin(order)
             else:
-                _close(mirror, order, signals)
+                if mirror is not None:  # else Ctrl-C came before its beginning was told
+                    _close(mirror, order, signals)
+                mirror = None
                 _say([], said)
     os._exit(0)  # a tracker that hangs must not hold it
 

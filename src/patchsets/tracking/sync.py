@@ -48,7 +48,8 @@ def _runs_in(place: str) -> Iterator[Path]:
     if root is None or is_run_folder(root):
         yield find_folder(place, "run")
         return
-    found = sorted(Path(folder) for folder, _, files in os.walk(root) if "config.yaml" in files)
+    # the copy that MLflow keeps of a run has no lock
+    found = sorted(Path(at) for at, _, files in os.walk(root) if {"config.yaml", ".lock"} <= set(files))
     if not found:
         raise ConfigError(f"run: {place} is no run folder, and there is none in it")
     yield from (folder.resolve() for folder in found)
