@@ -11,6 +11,7 @@ from patchsets.search import processes
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 words = dict(word.split("=", 1) for word in sys.argv[1:])
 folder = Path(words["hydra.run.dir"].strip("'"))
 (folder / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))

@@ -100,7 +100,8 @@ def test_its_death_costs_one_line_and_the_next_run_has_another(
     train(folder)
     mirror.close("finished")
     said = "what sends to telling was killed by signal 9; to send the rest: python src/sync.py"
-    assert [record.getMessage() for record in caplog.records] == [f"{said} {folder}"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [f"{said} {folder}"]
     again = MirrorProcess(folder, {"telling": Telling()}, description)
     again.start()
     again.close("finished")
