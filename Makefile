@@ -37,7 +37,7 @@ test-docker: .venv/ready ## build the image, train in it, look at it and tidy up
 test-registry: .venv/ready ## register a model in a real browser on a real MLflow server, use it and serve it (a minute; needs chromium)
 	@PATCHSETS_TEST_REGISTRY=1 $(BIN)/python -m pytest tests/deployment
 
-test-searches: .venv/ready ## searches in many processes, killed ones too, on SQLite and PostgreSQL (a quarter of an hour)
+test-searches: .venv/ready ## searches in many processes, killed ones too, on SQLite and PostgreSQL (seven minutes)
 	@PATCHSETS_TEST_SEARCHES=1 $(BIN)/python -m pytest tests/search
 
 lint: .venv/ready ## ruff and mypy
