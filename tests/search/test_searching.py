@@ -49,13 +49,14 @@ def test_a_grid_is_run_whole_and_again_only_what_is_missing(
     assert "6 trials (every combination), 5 finished already" in capsys.readouterr().out
 
 
+def break_second(number: int) -> None:
+    if number == 2:
+        raise ValueError("no such luck")
+
+
 def test_what_fails_is_named_with_its_log_and_the_rest_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def break_second(number: int) -> None:
-        if number == 2:
-            raise ValueError("no such luck")
-
     trials = Trials()
     trials.before_end = break_second
     assert sweep(tmp_path / "grid", trials, *GRID) == 1
@@ -70,10 +71,6 @@ def test_what_fails_is_named_with_its_log_and_the_rest_goes_on(
 
 
 def test_a_study_counts_finished_trials_and_goes_on_with_a_farther_goal(tmp_path: Path) -> None:
-    def break_second(number: int) -> None:
-        if number == 2:
-            raise ValueError("no such luck")
-
     trials = Trials()
     trials.before_end = break_second
     assert sweep(tmp_path / "study", trials, *STUDY) == 0

@@ -1,14 +1,14 @@
 """trackers.json of a run folder: how much of the run each tracker has taken."""
 
 import json
-import os
 import threading
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from patchsets.run import read_summary
+from patchsets.atomic import one_at_a_time
+from patchsets.run import read_summary, write_json
 
 
 @dataclass
@@ -55,9 +55,8 @@ class Acknowledged:
 
     def _write(self) -> None:
         content = {"key": self.key, "trackers": {name: asdict(taken) for name, taken in self._taken.items()}}
-        temporary = self._path.with_name(f".trackers.json.{os.getpid()}.new")  # a sweep has several workers
-        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        temporary.replace(self._path)
+        with one_at_a_time(self._path.with_name(".trackers.lock")):  # a sweep has several workers
+            write_json(self._path, content)
 
 
 def _started(folder: Path) -> float:
