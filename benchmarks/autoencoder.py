@@ -24,13 +24,13 @@ from omegaconf import DictConfig
 from timing import compare, print_table
 from training import interleaved, train
 
-from patchsets import schema
 from patchsets.data.anomaly_demo import AnomalyDemo
 from patchsets.data.image_sets import labelled
 from patchsets.model.autoencoder import Autoencoder
 from patchsets.task.task import Task
-from patchsets.training import build_task
-from patchsets.workspace import ROOT
+from workbench.common.workspace import ROOT
+from workbench.config import schema
+from workbench.train.training import build_task
 
 REPEATS = 3
 BATCH = 4

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from patchsets.optimizers import make_optimizer, make_schedule
 from patchsets.task.anomaly import AnomalyTask
 from patchsets.task.task import Task
+from workbench.config.optimizers import make_optimizer, make_schedule
 
 
 def train_bare(task: Task, config: DictConfig, outputs: Path) -> tuple[float, int]:
@@ -18,11 +18,9 @@ def train_bare(task: Task, config: DictConfig, outputs: Path) -> tuple[float, in
     task.configure_model()
     loader, validation = data.train_dataloader(), data.val_dataloader()
     table = config.optimizers
-    optimizer = make_optimizer(
-        task.parameters(), hparams.optimizer, hparams.learning_rate, hparams.weight_decay, table
-    )
+    optimizer = make_optimizer(task.parameter_groups(), hparams, table)
     steps = hparams.max_epochs * len(loader)
-    schedule = make_schedule(hparams.schedule, optimizer, steps) if hparams.schedule else None
+    schedule = make_schedule(optimizer, steps, hparams, config.schedules)
     begun = time.process_time()
     for epoch in range(hparams.max_epochs):
         if hasattr(loader.sampler, "set_epoch"):

@@ -17,9 +17,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from timing import print_table
 
-from patchsets import schema
-from patchsets.training import build_task
-from patchsets.workspace import ROOT
+from workbench.common.workspace import ROOT
+from workbench.config import schema
+from workbench.train.training import build_task
 
 PUBLISHED = {
     "mean": ("2.133 ± 0.190", ["model=deep_sets", "model.pool=[mean]", "hparams.depth=3"]),

@@ -24,9 +24,9 @@ from pretend import Trials, sweep
 from timing import print_table
 from whole_command import QUICK
 
-from patchsets.experiment import run
-from patchsets.search import report
-from patchsets.search.launching import Launching
+from workbench.search import report
+from workbench.search.launching import Launching
+from workbench.train.experiment import run
 
 TRIALS = 20
 TRAININGS = 4

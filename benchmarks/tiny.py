@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
-from patchsets.data.loading import BatchedRows, loader
 from patchsets.set_module import Sets
 from patchsets.task.regression import Regression
+from workbench.train.loading import BatchedRows, loader
 
 BATCH = 32
 STEPS = 2000

@@ -29,13 +29,15 @@ from omegaconf import DictConfig
 from timing import print_table
 from tiny import Tiny, TinySets
 
-from patchsets import schema
-from patchsets.experiment import build_trackers, describe
-from patchsets.progress import TrainingBar
-from patchsets.run import Recording, new_folder, read_json
-from patchsets.tracking.mirror_process import MirrorProcess
-from patchsets.training import build_trainer
-from patchsets.workspace import ROOT
+from workbench.common.files import read_json
+from workbench.common.workspace import ROOT
+from workbench.config import schema
+from workbench.run.folder import new_folder
+from workbench.run.summary import Recording
+from workbench.tracking.trackers import build_trackers, describe
+from workbench.tracking.uploader_process import MirrorProcess
+from workbench.train.progress import TrainingBar
+from workbench.train.training import build_trainer
 
 ROUNDS = 7
 CHOICES = ["[]", "csv", "tensorboard", "neptune", "mlflow", "[tensorboard,csv,mlflow,neptune]"]

@@ -25,14 +25,15 @@ from omegaconf import DictConfig
 from timing import print_table
 from tiny import Tiny, TinyAlone, TinySets
 
-from patchsets import schema
-from patchsets.experiment import describe
-from patchsets.run import Recording, new_folder
 from patchsets.task.task import Task
-from patchsets.tracking.mirror_process import MirrorProcess
-from patchsets.tracking.tensorboard import TensorboardTracker
-from patchsets.training import build_task, build_trainer
-from patchsets.workspace import ROOT
+from workbench.common.workspace import ROOT
+from workbench.config import schema
+from workbench.run.folder import new_folder
+from workbench.run.summary import Recording
+from workbench.tracking.tensorboard import TensorboardTracker
+from workbench.tracking.trackers import describe
+from workbench.tracking.uploader_process import MirrorProcess
+from workbench.train.training import build_task, build_trainer
 
 REPEATS = 7
 QUIET = {

@@ -11,9 +11,9 @@ require_port "${1:-5000}"
 # Two processes that create a new store at once break it for good, which connect() prevents.
 make_store='
 import sys
-from patchsets.errors import UserError
-from patchsets.tracking.mlflow import artifact_location, connect, tracking_uri
-from patchsets.workspace import load_env
+from workbench.common.errors import UserError
+from workbench.tracking.mlflow import artifact_location, connect, tracking_uri
+from workbench.common.workspace import load_env
 load_env()
 try:
     uri = tracking_uri()

@@ -12,10 +12,10 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
 from hydra.utils import get_class
 
-from patchsets import schema
-from patchsets.config_errors import explain, is_config_error
-from patchsets.errors import ConfigError, UserError
-from patchsets.grid import Cell, FinishedRuns, grid_of, run_missing
+from workbench.common.errors import ConfigError, UserError
+from workbench.config import schema
+from workbench.config.explanations import explain, is_config_error
+from workbench.search.grid import Cell, FinishedRuns, grid_of, run_missing
 
 schema.register()
 

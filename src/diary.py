@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from patchsets.closing import typed
-from patchsets.command_words import read_words
-from patchsets.errors import ConfigError, UserError
-from patchsets.history.diary import runs_of, write_page
-from patchsets.history.folders import places, read_runs
-from patchsets.workspace import ROOT
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.workspace import ROOT, typed
+from workbench.config.command import read_words
+from workbench.history.diary import runs_of, write_page
+from workbench.history.folders import places, read_runs
 
 
 @dataclass

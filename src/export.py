@@ -8,8 +8,8 @@ inference.py takes it as model=.
 
 import sys
 
-from patchsets.command_words import command
-from patchsets.deployment.words import Words, export
+from workbench.config.command import command
+from workbench.models.onnx import Words, export
 
 if __name__ == "__main__":
     sys.exit(command(__doc__ or "", Words, export))

@@ -14,10 +14,9 @@ Exit code: 0 all images judged; 1 some were unreadable (they are named, the rest
 
 import sys
 
-from patchsets.command_words import command
-from patchsets.inference.predict import predict
-from patchsets.inference.settings import Words
-from patchsets.workspace import ROOT
+from workbench.common.workspace import ROOT
+from workbench.config.command import command
+from workbench.models.infer import Words, predict
 
 if __name__ == "__main__":
     sys.exit(command(__doc__ or "", Words, predict, defaults=ROOT / "config" / "inference.yaml"))

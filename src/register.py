@@ -8,8 +8,8 @@ sent there first where it is not. The same command again changes nothing.
 
 import sys
 
-from patchsets.command_words import command
-from patchsets.registering import Words, register
+from workbench.config.command import command
+from workbench.models.register import Words, register
 
 if __name__ == "__main__":
     sys.exit(command(__doc__ or "", Words, register))

@@ -16,12 +16,12 @@ note, status (running, finished, failed, interrupted, pruned, dead). Operators: 
 import sys
 from collections.abc import Sequence
 
-from patchsets.errors import ConfigError, UserError
-from patchsets.history.columns import all_columns, telling_columns
-from patchsets.history.differences import differences
-from patchsets.history.folders import find_run, places, read_runs
-from patchsets.history.query import parse
-from patchsets.history.table import render
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.table import render
+from workbench.history.columns import all_columns, telling_columns
+from workbench.history.differences import differences
+from workbench.history.folders import find_run, places, read_runs
+from workbench.history.query import parse
 
 
 def main(words: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ python src/sync.py outputs                                     every run there, 
 
 import sys
 
-from patchsets import schema
-from patchsets.errors import UserError
-from patchsets.tracking.sync import sync
+from workbench.common.errors import UserError
+from workbench.config import schema
+from workbench.tracking.sync import sync
 
 
 def main() -> int:

@@ -10,18 +10,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from patchsets import schema
-from patchsets.config_errors import explain, is_config_error
-from patchsets.errors import ConfigError, UserError
-from patchsets.search.words import flags_last
-from patchsets.words import quote_note
+from workbench.common.errors import ConfigError, UserError
+from workbench.config import schema
+from workbench.config.command_line import flags_last, quote_note
+from workbench.config.explanations import explain, is_config_error
 
 schema.register()
 
 
 @hydra.main(version_base="1.3", config_path="../config", config_name="config")
 def main(config: DictConfig) -> dict[str, float]:
-    from patchsets.experiment import run
+    from workbench.train.experiment import run
 
     try:
         return run(config)

@@ -12,9 +12,9 @@ from omegaconf import open_dict
 from PIL import Image
 from whole_command import ROOT
 
-from patchsets import schema
 from patchsets.data import mnist
-from patchsets.experiment import run
+from workbench.config import schema
+from workbench.train.experiment import run
 
 DETECTORS = {  # networks that find anomalies, and the task that trains each
     "autoencoder": "autoencoder", "vae": "vae", "gan": "gan", "patch_memory": "patch_memory",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from patchsets.closing import closing_table
+from workbench.train.summary_table import closing_table
 
 
 def test_intervals_stand_beside_their_metric_and_folders_share_a_row(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ import torch
 from in_process import start
 from whole_command import QUICK
 
-from patchsets.checkpoints import last_checkpoint
-from patchsets.data.loading import BatchedRows, loader, workers_told
-from patchsets.data_record import record_data
-from patchsets.errors import ConfigError, DataError, UserError
-from patchsets.optimizers import make_optimizer
-from patchsets.run import load_config, new_folder, read_summary, status
-from patchsets.tracking.acknowledged import Acknowledged, Taken
+from workbench.common.errors import ConfigError, DataError, UserError
+from workbench.config.choose import load_config
+from workbench.config.optimizers import make_optimizer
+from workbench.run.checkpoints import last_checkpoint
+from workbench.run.folder import new_folder
+from workbench.run.provenance import record_data
+from workbench.run.summary import read_summary, status
+from workbench.tracking.upload_state import Acknowledged, Taken
+from workbench.train.loading import BatchedRows, loader, workers_told
 
 DAMAGED = [b"", b"{", b"[]", b"\xff\xfe\x00"]
 
@@ -56,7 +58,10 @@ def test_outputs_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 
 def test_value_that_an_optimizer_refuses_is_named() -> None:
     with pytest.raises(ConfigError, match=r"optimizers\.SGD: "):
-        make_optimizer([torch.zeros(1, requires_grad=True)], "SGD", 0.1, 0.0, {"SGD": {"momentum": "much"}})
+        settings = {"optimizer": "SGD", "learning_rate": 0.1, "weight_decay": 0.0}
+        make_optimizer(
+            [{"params": [torch.zeros(1, requires_grad=True)]}], settings, {"SGD": {"momentum": "much"}}
+        )
 
 
 def test_a_mistake_found_by_a_data_worker_is_its_own_line() -> None:
@@ -130,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "summary.json")
 
-    monkeypatch.setattr("patchsets.run.write_json", refuse)
+    monkeypatch.setattr("workbench.run.summary.write_json", refuse)
     with pytest.raises(UserError, match=r"summary.json: Permission denied"):
         start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
 

@@ -8,8 +8,8 @@ import pytest
 from test_runs import write_run
 
 import diary
-from patchsets.errors import ConfigError, DataError
-from patchsets.history.diary import BEGIN, END
+from workbench.common.errors import ConfigError, DataError
+from workbench.history.diary import BEGIN, END
 
 DAY = date(2026, 3, 4)
 

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from patchsets import figures
-from patchsets.figures.accuracy import wilson_interval
+from patchsets.figures.confusion import wilson_interval
 from patchsets.figures.curves import learning_curves
 from patchsets.figures.examples import Example, overlay
 from patchsets.figures.roc import area_under, receiver_operating_characteristic
-from patchsets.figures.style import drawable
-from patchsets.tracking.metrics_file import Row
+from workbench.common.figure_style import drawable
+from workbench.run.metrics_file import Row
 
 DIGITS = [str(digit) for digit in range(10)]
 HARD_NAMES = ["日本語", "a$b$c_{", "ordinary", "🦆", "", "tab\there", "Straße", "a very long name of a class"]

@@ -10,9 +10,9 @@ from hydra import compose, initialize_config_dir
 from in_process import DETECTORS, start, words_for
 from whole_command import ROOT
 
-from patchsets import schema
-from patchsets.checkpoints import load_weights
-from patchsets.training import build_task
+from workbench.config import schema
+from workbench.run.checkpoints import load_weights
+from workbench.train.training import build_task
 
 OPTIONS = {
     group: sorted(path.stem for path in (ROOT / "config" / group).glob("*.yaml")) for group in schema.GROUPS

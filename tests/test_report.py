@@ -21,17 +21,17 @@ from patchsets.model.attention_pool import AttentionPool
 from patchsets.model.deep_sets import DeepSets
 from patchsets.set_module import Sets
 from patchsets.task.classification import Classification
-from patchsets.task.element_weights import element_weights
 from patchsets.task.examination import (
-    Judged,
     confident_mistakes,
     correct_by_patches,
+    element_weights,
     examine,
     raw_batches,
     typical_examples,
 )
+from patchsets.task.judged import Judged
 from patchsets.task.regression import Regression
-from patchsets.task.report import count_confusions, write_report
+from patchsets.task.report import count_confusions
 from patchsets.task.task import Task
 
 pytestmark = [
@@ -60,7 +60,7 @@ def names(folder: Path) -> set[str]:
 
 def test_digits_leave_predictions_and_four_figures(tmp_path: Path) -> None:
     task = after_test(Digits(batch_size=100, seed=0), ATTENTIVE)
-    write_report(task, tmp_path)
+    task.report(tmp_path)
     # No learning curves: nothing was trained, there is no metrics.csv.
     assert names(tmp_path) == {
         "confusion_matrix.png",
@@ -72,7 +72,7 @@ def test_digits_leave_predictions_and_four_figures(tmp_path: Path) -> None:
 
 def test_predictions_give_back_the_accuracy_that_was_tested(tmp_path: Path) -> None:
     task = after_test(Digits(batch_size=100, seed=0))
-    write_report(task, tmp_path)
+    task.report(tmp_path)
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     right = sum(line["label"] == line["predicted"] for line in lines) / len(lines)
@@ -94,7 +94,7 @@ def test_predictions_on_files_name_each(tmp_path: Path) -> None:
     task = after_test(data)
     assert task.tested is not None
     task.tested = Judged(*(part.flip(0) for part in vars(task.tested).values()))  # in whatever order
-    write_report(task, tmp_path)
+    task.report(tmp_path)
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert [line["index"] for line in lines] == ["1", "0"]
@@ -105,17 +105,18 @@ def test_predictions_on_files_name_each(tmp_path: Path) -> None:
 
 
 def test_bags_show_which_elements_decide(tmp_path: Path) -> None:
-    write_report(after_test(Bags(batch_size=50, seed=0), ATTENTIVE), tmp_path)
+    task = after_test(Bags(batch_size=50, seed=0), ATTENTIVE)
+    task.report(tmp_path)
     assert names(tmp_path) == {"confusion_matrix.png", "roc.png", "attention.png"}
 
 
 def test_vectors_without_images_get_what_makes_sense_for_them(tmp_path: Path) -> None:
-    write_report(after_test(Needle(batch_size=100, seed=0, test_sets=200)), tmp_path)
+    after_test(Needle(batch_size=100, seed=0, test_sets=200)).report(tmp_path)
     assert names(tmp_path) == {"confusion_matrix.png", "roc.png"}
 
 
 def test_regression_lists_numbers_and_has_no_classes(tmp_path: Path) -> None:
-    write_report(after_test(MaxRegression(batch_size=100, seed=0, test_sets=200), kind=Regression), tmp_path)
+    after_test(MaxRegression(batch_size=100, seed=0, test_sets=200), kind=Regression).report(tmp_path)
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         assert next(csv.reader(file)) == ["index", "label", "predicted"]
     assert names(tmp_path) == set()
@@ -123,7 +124,7 @@ def test_regression_lists_numbers_and_has_no_classes(tmp_path: Path) -> None:
 
 def test_a_task_that_was_not_tested_leaves_nothing(tmp_path: Path) -> None:
     data = Digits(batch_size=100, seed=0)
-    write_report(Classification(data=data, network=MEAN, settings=SETTINGS, optimizers={}, seed=0), tmp_path)
+    Classification(data=data, network=MEAN, settings=SETTINGS, optimizers={}, seed=0).report(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,7 +133,7 @@ def test_random_numbers_mode_and_weights_are_as_before(tmp_path: Path) -> None:
     task.train()
     weights = {name: value.clone() for name, value in task.state_dict().items()}
     torch.manual_seed(7)
-    write_report(task, tmp_path)
+    task.report(tmp_path)
     after = torch.rand(3)
     torch.manual_seed(7)
     assert torch.equal(after, torch.rand(3))
@@ -146,7 +147,7 @@ def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     contents = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        write_report(task, tmp_path / name)
+        task.report(tmp_path / name)
         contents.append({p.name: p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
 

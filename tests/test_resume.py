@@ -71,7 +71,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     folder, code = _start_and_stop(outputs, stop, at_row)
     if stop is signal.SIGKILL:
         assert _summary(folder)["status"] == "running"
-        from patchsets.run import status
+        from workbench.run.summary import status
 
         assert status(folder) == "dead"
     else:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from whole_command import QUICK, ROOT, Train
 
-from patchsets.run import Recording, new_folder, status
+from workbench.run.folder import new_folder
+from workbench.run.summary import Recording, status
 
 EXPECTED = {
     "config.yaml",
@@ -51,7 +52,7 @@ def test_finished_run_is_complete(train_apart: Train, outputs: Path, tmp_path: P
 
 
 def test_both_steps_and_epochs_are_logged_on_their_axes(train: Train, outputs: Path) -> None:
-    from patchsets.tracking.metrics_file import read_metrics
+    from workbench.run.metrics_file import read_metrics
 
     train(*QUICK)
     rows = read_metrics(the_run(outputs))

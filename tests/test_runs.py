@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from whole_command import ROOT
 
 import runs
-from patchsets.errors import ConfigError
-from patchsets.history.folders import find_run, read_runs
-from patchsets.words import quote_note
+from workbench.common.errors import ConfigError
+from workbench.config.command_line import quote_note
+from workbench.history.folders import find_run, read_runs
 
 
 def write_run(root: Path, name: str, **values: Any) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from whole_command import QUICK, ROOT
 
-from patchsets.errors import Interrupted
-from patchsets.stopping import StopSignals
+from workbench.common.errors import Interrupted
+from workbench.common.stopping import StopSignals
 
 
 def test_the_first_signal_raises_and_the_next_once_it_is_heard_again() -> None:
@@ -54,7 +54,7 @@ def test_a_signal_whose_exception_a_destructor_swallows_is_sent_anew() -> None:
 
 def test_a_data_worker_does_not_report_that_its_stopped_parent_hung_up() -> None:
     code = """
-import os, patchsets.stopping
+import os, workbench.common.stopping
 child = os.fork()
 if not child:
     raise ConnectionResetError

@@ -12,8 +12,8 @@ from patchsets.data import preprocessing
 from patchsets.data.batch import ImageBatch
 from patchsets.data.digits import Digits, read_digits
 from patchsets.data.folder import Folder
-from patchsets.errors import ConfigError
 from patchsets.task.mnist_deskewed import deskew
+from workbench.common.errors import ConfigError
 
 SMALL = ["hparams.width=4", "hparams.depth=2", "hparams.max_epochs=1", "loggers=[]", "save_model=False"]
 

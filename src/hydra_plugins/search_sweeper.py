@@ -1,4 +1,4 @@
-"""Hydra's way to patchsets.search: whatever -m is given, a grid or a study, is run by one sweeper."""
+"""Hydra's way to workbench.search: whatever -m is given, a grid or a study, is run by one sweeper."""
 
 from typing import Any
 
@@ -17,6 +17,6 @@ class SearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Check everything, then run what is missing; exits with 1 where something still is."""
-        from patchsets.search.preparation import prepare
+        from workbench.search.validate import prepare
 
         return prepare(self.config, self.hydra_context, self.task_function, arguments).run()

@@ -30,6 +30,6 @@ class SubprocessLauncher(Launcher):
 
     def launch_each(self, jobs: Iterable[tuple[int, list[str], Path]]) -> Iterator[tuple[int, Any]]:
         """Run jobs, given by number, overrides and folder; take the next one when a process has ended."""
-        from patchsets.search.processes import run_each
+        from workbench.search.processes import run_each
 
         yield from run_each(jobs, self.n_jobs, self.config)

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from patchsets.data.batch import ImageBatch
-from patchsets.data.loading import BatchedRows, hash_of, loader
+from workbench.train.loading import BatchedRows, hash_of, loader
 
 SIZES = {"train": (48, 0), "val": (16, 8), "test": (16, 16)}  # good ones, anomalies
 

@@ -12,13 +12,13 @@ from PIL import Image
 
 from patchsets import figures
 from patchsets.anomaly.cases import interesting_cases
-from patchsets.anomaly.colour_range import colour_range
+from patchsets.anomaly.detector import colour_range
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions, write_predictions
-from patchsets.anomaly.report import figures_of, write_report
 from patchsets.anomaly.thresholds import choose_threshold
-from patchsets.errors import DataError
-from patchsets.figures.anomaly_maps import heat_overlay
+from patchsets.task.anomaly_report import figures_of, write_report
+from workbench.common.errors import DataError
+from workbench.portable.heat_maps import heat_overlay
 
 SCORE_FIGURES = {"histogram", "boxplot", "roc", "precision_recall"}
 

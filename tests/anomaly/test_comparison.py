@@ -9,14 +9,14 @@ from judged_examples import scored
 from sklearn.metrics import roc_auc_score
 
 import compare
-from patchsets import grid
 from patchsets.anomaly.comparison import compare_runs
 from patchsets.anomaly.predictions import write_predictions
 from patchsets.anomaly.thresholds import choose_threshold
-from patchsets.errors import ConfigError, DataError
-from patchsets.grid import grid_of
-from patchsets.provenance import write_provenance
-from patchsets.run import write_json
+from workbench.common.errors import ConfigError, DataError
+from workbench.common.files import write_json
+from workbench.run.provenance import write_provenance
+from workbench.search import grid
+from workbench.search.grid import grid_of
 
 ANOMALIES = "task=autoencoder"
 GRID = ["data.category=part,brick", "seed=0,1", ANOMALIES, "loggers=[]"]
@@ -51,7 +51,7 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return None
 
     monkeypatch.setattr(grid, "train", train)
-    monkeypatch.setattr("patchsets.provenance.environment", lambda config: {})
+    monkeypatch.setattr("workbench.run.provenance.environment", lambda config: {})
     return done
 
 

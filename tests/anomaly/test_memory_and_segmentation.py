@@ -6,8 +6,8 @@ import pytest
 from in_process import start
 from test_tasks import interrupt_at, rows, run
 
-from patchsets.errors import ConfigError
 from patchsets.task.anomaly import AnomalyTask
+from workbench.common.errors import ConfigError
 
 MEMORY = ["model.size=256", "loggers=[]"]
 

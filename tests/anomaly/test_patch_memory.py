@@ -10,16 +10,14 @@ from omegaconf import OmegaConf
 from scipy.spatial.distance import mahalanobis
 from torch import Tensor, nn
 
-from patchsets.build import build_later
-from patchsets.errors import ConfigError, DataError
 from patchsets.model import nearest_patches
 from patchsets.model.backbone import Backbone
-from patchsets.model.coreset import CORESETS, greedy_coreset
-from patchsets.model.filter_bank import FilterBank, log_gabor_kernels
-from patchsets.model.nearest_patches import NearestPatches
-from patchsets.model.patch_features import RawPatches
+from patchsets.model.filter_bank import FilterBank, RawPatches, log_gabor_kernels
+from patchsets.model.nearest_patches import CORESETS, NearestPatches, greedy_coreset
 from patchsets.model.patch_memory import PatchMemory
 from patchsets.model.place_gaussians import SHRINKAGE, PlaceGaussians
+from workbench.common.errors import ConfigError, DataError
+from workbench.config.build import build_later
 
 SHAPE = (1, 32, 40)
 FEATURES = ("filter_bank", "raw")

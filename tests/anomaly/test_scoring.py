@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from patchsets.anomaly.detector import Detector
 from patchsets.anomaly.scoring import all_scores, error_maps, from_uint8, pool, similarity
-from patchsets.errors import ConfigError
 from patchsets.model.autoencoder import Autoencoder, reconstruction_loss
-from patchsets.schema import LOSSES, POOLINGS, Hparams
+from workbench.common.errors import ConfigError
+from workbench.config.schema import LOSSES, POOLINGS, Hparams
 
 
 def test_a_perfect_reconstruction_has_no_error() -> None:

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchsets.anomaly.perlin import perlin_noise
-from patchsets.anomaly.synthetic_defects import CONTENTS, UNTOUCHED, VISIBLE, paint_defects
-from patchsets.errors import ConfigError
+from patchsets.anomaly.synthetic_defects import CONTENTS, UNTOUCHED, VISIBLE, paint_defects, perlin_noise
 from patchsets.model.unet import UNet, focal_loss
+from workbench.common.errors import ConfigError
 
 CPU = torch.device("cpu")
 

@@ -11,14 +11,14 @@ import torch
 from in_process import start
 from stand_in import Discs
 
-from patchsets import saved
 from patchsets.anomaly.predictions import read_predictions
 from patchsets.anomaly.scoring import pool
 from patchsets.data.batch import ImageBatch
-from patchsets.errors import ConfigError, NonFiniteLoss
-from patchsets.portable.model import load_model
 from patchsets.task.anomaly import AnomalyTask
 from patchsets.task.autoencoder import Reconstruction
+from workbench.common.errors import ConfigError, NonFiniteLoss
+from workbench.models import load as saved
+from workbench.portable.model import load_model
 
 SMALL = ["hparams.enc_channels=[8,16]", "hparams.latent_dim=4", "loggers=[]", "experiment_name=discs"]
 LEARN = ["hparams.max_epochs=30", "hparams.learning_rate=0.02"]

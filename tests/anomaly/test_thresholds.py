@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from judged_examples import judged, scored
 from sklearn.metrics import f1_score
 
-from patchsets.anomaly.colour_range import colour_range
+from patchsets.anomaly.detector import colour_range
 from patchsets.anomaly.thresholds import best_f1, choose_threshold, conformal_quantile, oracle
-from patchsets.errors import ConfigError, DataError, UserError
+from workbench.common.errors import ConfigError, DataError, UserError
 
 NONE = np.array([])
 SCORES = st.lists(st.integers(0, 20), min_size=1, max_size=40).map(np.array)

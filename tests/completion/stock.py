@@ -35,7 +35,7 @@ def main() -> None:
     """Answer every line; a line that Hydra has only a traceback for has no candidates."""
     root = Path(sys.argv[1])
     sys.path.insert(0, str(root / "src"))
-    from patchsets import schema
+    from workbench.config import schema
 
     lines, sys.argv = json.load(sys.stdin), [str(root / "src/train.py"), "-sc", "query=fish"]
     setup_globals()

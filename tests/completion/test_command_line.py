@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from patchsets.completion.command_line import base_of, last_item, part, sort_words, split
+from workbench.completion.command_line import base_of, last_item, part, sort_words, split
 
 LINES = [
     "a 'b c' d",

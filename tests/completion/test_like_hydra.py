@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchsets.completion import client
+from workbench.completion import client
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "src/train.py")
@@ -18,7 +18,7 @@ EARLIER = ["-m ", "model=deep_sets ", "hparams.width=96 "]
 
 def ask(line: str, shell: str = "fish") -> list[str]:
     """Ask as a shell does, in a process of its own."""
-    tab = ROOT / "src/patchsets/completion/tab.py"
+    tab = ROOT / "src/workbench/completion/tab.py"
     command = [
         sys.executable,
         "-I",
@@ -106,7 +106,7 @@ def test_the_stock_command_says_the_same(cache: Path, line: str) -> None:
 def test_warming_ends_with_its_shell(cache: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    tab = ROOT / "src/patchsets/completion/tab.py"
+    tab = ROOT / "src/workbench/completion/tab.py"
     for shell_process, written in ((gone.pid, 0), (os.getpid(), 1)):
         arguments = [str(tab), "warm", str(shell_process), SCRIPT, "", ""]
         subprocess.run([sys.executable, "-I", "-S", *arguments], check=True)
@@ -114,7 +114,7 @@ def test_warming_ends_with_its_shell(cache: Path) -> None:
 
 
 def test_a_tab_loads_no_torch(cache: Path) -> None:
-    miss = ROOT / "src/patchsets/completion/miss.py"
+    miss = ROOT / "src/workbench/completion/miss.py"
     arguments = [str(miss), "", "fish", str(os.getpid()), SCRIPT, f"python {SCRIPT} hparams.optimizer=", ""]
     command = [sys.executable, "-X", "importtime", "-P", "-B", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -15,9 +15,9 @@ from PIL import Image
 from patchsets.anomaly.trivial import best_trivial
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.anomaly_demo import AnomalyDemo
-from patchsets.errors import ConfigError, DataError
-from patchsets.traindata.demo import CATEGORIES, TEST_KINDS, Counts, make_demo
-from patchsets.traindata.masks import as_mask
+from patchsets.data.anomaly_demo_images import CATEGORIES, TEST_KINDS, Counts, make_demo
+from patchsets.data.layout import as_mask
+from workbench.common.errors import ConfigError, DataError
 
 
 def read(root: Path, **arguments: object) -> AnomalyImages:

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from patchsets.data.bags import Bags
 from patchsets.data.digits import Digits
-from patchsets.data.loading import EpochSampler
 from patchsets.data.max_regression import MaxRegression
 from patchsets.data.needle import Needle
-from patchsets.data.set_data import SetData
 from patchsets.data.textures import Textures
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
+from workbench.train.loading import EpochSampler, SetData
 
 MAKE: dict[str, Any] = {
     "digits": lambda workers=0: Digits(100, 0, patches=[1, 36], num_workers=workers),

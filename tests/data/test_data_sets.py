@@ -12,8 +12,7 @@ from patchsets.data.digits import Digits, read_digits
 from patchsets.data.image_sets import ImageSets
 from patchsets.data.max_regression import MaxRegression
 from patchsets.data.needle import Needle
-from patchsets.data.photographs import read_photograph
-from patchsets.data.textures import CLASSES, Textures
+from patchsets.data.textures import CLASSES, Textures, read_photograph
 from patchsets.data.vector_sets import VectorSets
 
 SMALL = (20, 10, 10)

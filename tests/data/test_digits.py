@@ -6,7 +6,7 @@ import torch
 
 from patchsets.data.digits import Digits
 from patchsets.data.splitting import split_groups, split_rows
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
 
 
 def digits() -> Digits:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from patchsets.data.folder import Folder
-from patchsets.errors import ConfigError, DataError
+from workbench.common.errors import ConfigError, DataError
 
 RAMP = np.linspace(0, 255, 20 * 24).astype(np.uint8).reshape(20, 24)
 COLOUR = np.stack([RAMP, RAMP.T.reshape(20, 24), 255 - RAMP], axis=2)

@@ -18,7 +18,7 @@ import sklearn.datasets
 
 from patchsets.data import mnist
 from patchsets.data.mnist import IDX_FILES, Mnist
-from patchsets.errors import DataError
+from workbench.common.errors import DataError
 
 REAL = Path(os.environ.get("DATASET") or "nowhere").expanduser() / "mnist.npz"
 TRAIN, TEST = 36, 10

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from patchsets.anomaly.detector import Detector
-from patchsets.deployment.export import write_model
+from workbench.train.export import write_model
 
 
 class Dark(nn.Module):

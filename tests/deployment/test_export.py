@@ -13,11 +13,11 @@ from torch import nn
 from patchsets.data.digits import Digits
 from patchsets.data.image_sets import labelled
 from patchsets.data.patches import PatchCutter
-from patchsets.deployment import export
-from patchsets.deployment.classifier import Classifier, describe_classifier, grey
 from patchsets.model.attention_pool import AttentionPool
-from patchsets.portable.model import load_model
-from patchsets.portable.pixels import as_rgb
+from patchsets.task.deployed_classifier import Classifier, describe_classifier, grey
+from workbench.portable.model import load_model
+from workbench.portable.pixels import as_rgb
+from workbench.train import export
 
 
 def test_the_model_answers_as_its_run_did(run_folder: Path, test_digits: np.ndarray) -> None:

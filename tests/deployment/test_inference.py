@@ -9,13 +9,12 @@ import pytest
 from PIL import Image
 from stand_in_models import write_detector
 
-from patchsets.errors import ConfigError, UserError
-from patchsets.inference import predict as module
-from patchsets.inference.find_model import find_model
-from patchsets.inference.images import find_images
-from patchsets.inference.predict import predict
-from patchsets.inference.settings import Words
-from patchsets.portable.model import POOLINGS, Model
+from workbench.common.errors import ConfigError, UserError
+from workbench.models import infer as module
+from workbench.models.find_images import find_images
+from workbench.models.find_model import find_model
+from workbench.models.infer import Words, predict
+from workbench.portable.model import POOLINGS, Model
 
 
 def answers(folder: Path) -> list[dict[str, object]]:
@@ -188,7 +187,7 @@ def test_a_wrong_word_is_answered_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("patchsets.inference.find_model.connect", lambda uri: None)
+    monkeypatch.setattr("workbench.models.find_model.connect", lambda uri: None)
     asked = {"model": str(run_folder), "input": str(images), "output": str(tmp_path / "out"), **wrong}
     with pytest.raises(ConfigError, match=says):
         predict(Words(**asked))  # type: ignore[arg-type]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from stand_in_models import write_detector
 
-from patchsets.deployment import onnx
-from patchsets.errors import ConfigError, UserError
-from patchsets.portable.model import Model, load_model
+from workbench.common.errors import ConfigError, UserError
+from workbench.models import onnx
+from workbench.portable.model import Model, load_model
 
 
 @pytest.mark.skipif("PATCHSETS_TEST_REGISTRY" not in os.environ, reason="opt-in: make test-registry")
@@ -72,7 +72,7 @@ def test_a_file_that_answers_otherwise_never_gets_its_name(
     ],
 )
 def test_a_wrong_word_is_named(wrong: dict[str, str], says: str) -> None:
-    from patchsets.deployment.words import Words, export
+    from workbench.models.onnx import Words, export
 
     with pytest.raises(ConfigError, match=says):
         export(Words(**{"run": "somewhere", "output": "model.onnx", **wrong}))

@@ -17,7 +17,7 @@ import pytest
 from mlflow_server import Server
 from whole_command import ROOT
 
-from patchsets.registering import publish
+from workbench.models.register import publish
 
 pytestmark = [
     pytest.mark.skipif("PATCHSETS_TEST_REGISTRY" not in os.environ, reason="opt-in: make test-registry"),

@@ -14,15 +14,15 @@ import pytest
 import torch
 from stand_in_models import write_detector
 
-from patchsets.errors import ConfigError
-from patchsets.inference.find_model import find_model
-from patchsets.portable.model import Model
-from patchsets.portable.model import load_model as load_deployed
-from patchsets.portable.pixels import as_rgb
-from patchsets.portable.served import Served
-from patchsets.registering import Words, register
-from patchsets.saved import load_model
-from patchsets.tracking.logged_model import save_as_mlflow
+from workbench.common.errors import ConfigError
+from workbench.models.find_model import find_model
+from workbench.models.load import load_model
+from workbench.models.register import Words, register
+from workbench.portable.model import Model
+from workbench.portable.model import load_model as load_deployed
+from workbench.portable.pixels import as_rgb
+from workbench.portable.served import Served
+from workbench.tracking.mlflow_model import save_as_mlflow
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies warn as they like
 

@@ -7,7 +7,7 @@ import pytest
 from in_process import start
 from whole_command import QUICK
 
-from patchsets.run import read_summary
+from workbench.run.summary import read_summary
 
 WORDS = [
     *QUICK,

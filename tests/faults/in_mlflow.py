@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from patchsets.tracking.metrics_file import read_metrics
+from workbench.run.metrics_file import read_metrics
 
 
 def assert_all_is_there_once(uri: str, folder: Path) -> None:

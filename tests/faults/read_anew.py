@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from patchsets.data.folder import Folder
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import LabelledImages, labelled
-from patchsets.data.loading import BatchedRows, loader
+from workbench.train.loading import BatchedRows, loader
 
 
 class ReadAnew(Folder):

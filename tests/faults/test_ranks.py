@@ -43,7 +43,7 @@ def followers(outputs: Path) -> list[int]:
             words = entry.read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if "patchsets.distributed.follow" in words and str(outputs) in words:
+        if "workbench.train.worker" in words and str(outputs) in words:
             found.append(int(entry.parent.name))
     return found
 

@@ -16,9 +16,9 @@ from in_process import start
 from mlflow_server import Server
 from whole_command import QUICK
 
-from patchsets.run import read_summary
-from patchsets.tracking.metrics_file import read_metrics
-from patchsets.tracking.sync import sync
+from workbench.run.metrics_file import read_metrics
+from workbench.run.summary import read_summary
+from workbench.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies warn as they like
 WORDS = [*QUICK, "loggers=mlflow", "save_model=false", "trainer.log_every_n_steps=1"]

@@ -14,7 +14,7 @@ from script import fail
 from whole_command import QUICK
 
 from patchsets.data.folder import Folder
-from patchsets.run import status
+from workbench.run.summary import status
 
 EPOCHS = 3
 WORDS = [*QUICK, f"hparams.max_epochs={EPOCHS}", "hparams.dropout=0.1", "loggers=csv"]

@@ -12,10 +12,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from whole_command import ROOT
 
-from patchsets import schema
-from patchsets.run import Recording
-from patchsets.search.preparation import prepare
-from patchsets.tracking.metrics_file import MetricsFile
+from workbench.config import schema
+from workbench.run.metrics_file import MetricsFile
+from workbench.run.summary import Recording
+from workbench.search.validate import prepare
 
 Train = Callable[[DictConfig], Any]
 

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 
-from patchsets.search import processes
+from workbench.search import processes
 
 SCRIPT = """
 import os, signal, sys, time

@@ -15,13 +15,13 @@ from omegaconf import DictConfig
 from pretend import sweep
 from whole_command import QUICK
 
-from patchsets.experiment import run
+from workbench.train.experiment import run
 
 SMALL = [*QUICK, "hparams.max_epochs=2", "loggers=[]"]
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
-    from patchsets.checkpoints import load_weights
+    from workbench.run.checkpoints import load_weights
 
     return {name: value.numpy() for name, value in load_weights(folder).items()}
 

@@ -9,9 +9,9 @@ from hydra.errors import ConfigCompositionException, HydraException
 from pretend import Trials, sweep
 from whole_command import ROOT
 
-from patchsets.config_errors import explain
-from patchsets.errors import ConfigError
-from patchsets.search.storage import storage_address
+from workbench.common.errors import ConfigError
+from workbench.config.explanations import explain
+from workbench.search.storage import storage_address
 
 LIST = "hparams.batch_size=32,64"
 WRONG = {

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from pretend import Trials, sweep
 
-from patchsets.run import Recording
-from patchsets.search.goal import Goal
-from patchsets.search.report import Report
-from patchsets.search.space import Space
-from patchsets.search.storage import open_storage
-from patchsets.search.worker import KEY
+from workbench.run.summary import Recording
+from workbench.search.goal import Goal
+from workbench.search.report import Report
+from workbench.search.space import Space
+from workbench.search.storage import open_storage
+from workbench.search.worker import KEY
 
 GRID = ["hparams.learning_rate=1e-3,1e-2,1e-1", "hparams.batch_size=32,64"]
 STUDY = ["hparams.learning_rate=tag(log, interval(1e-5,1e-1))", "sweep.n_trials=4"]

@@ -3,11 +3,11 @@
 import pytest
 from omegaconf import OmegaConf
 
-from patchsets.errors import ConfigError
-from patchsets.schema import Sweep
-from patchsets.search.names import make_sampler
-from patchsets.search.space import Choices, Range, read_space
-from patchsets.search.words import command, flags_last
+from workbench.common.errors import ConfigError
+from workbench.config.command_line import command, flags_last
+from workbench.config.schema import Sweep
+from workbench.search.samplers import make_sampler
+from workbench.search.space import Choices, Range, read_space
 
 RANGES = {
     "x=interval(0.001,0.002)": Range("x", 0.001, 0.002, None, False),

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchsets.errors import ConfigError, DataError
 from patchsets.set_module import FSPool, Pool, Sets
 from patchsets.set_module.segment import segment_mean, segment_softmax, segment_std
+from workbench.common.errors import ConfigError, DataError
 
 LENGTHS = torch.tensor([3, 0, 2])
 VALUES = torch.tensor([[1.0, 4.0], [2.0, 4.0], [6.0, -4.0], [5.0, 0.5], [-5.0, 1.5]])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from patchsets.tracking.tracker import RunDescription
-from patchsets.workspace import ROOT
+from workbench.common.workspace import ROOT
+from workbench.tracking.tracker import RunDescription
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def neptune_imported() -> None:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that three processes create at once: each would break it for the others without the lock."""
     store = tmp_path_factory.mktemp("mlruns")
-    code = "import sys; from patchsets.tracking.mlflow import connect; connect(sys.argv[1])"
+    code = "import sys; from workbench.tracking.mlflow import connect; connect(sys.argv[1])"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-c", code, f"sqlite:///{store}/mlflow.db"]
     processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]

@@ -5,8 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from patchsets.tracking.metrics_file import Row
-from patchsets.tracking.tracker import RunDescription
+from workbench.run.metrics_file import Row
+from workbench.tracking.tracker import RunDescription
 
 
 class Telling:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pretend_run import train
 
-from patchsets.tracking.metrics_file import BLOCK_BYTES, FILE_NAME, Row, read_metrics, read_rows
-from patchsets.tracking.run_logger import RunLogger
+from workbench.run.metrics_file import BLOCK_BYTES, FILE_NAME, Row, read_metrics, read_rows
+from workbench.train.run_logger import RunLogger
 
 
 def without_time(rows: list[Row]) -> list[tuple]:
@@ -100,7 +100,7 @@ def test_files_longer_than_a_block_are_read_whole(folder: Path) -> None:
 def test_killing_the_process_loses_no_value(folder: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from patchsets.tracking.metrics_file import MetricsFile\n"
+        "from workbench.run.metrics_file import MetricsFile\n"
         "file = MetricsFile(Path(sys.argv[1]))\n"
         "for step in range(100): file.append('step', 0, step, {'loss': 1.0})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

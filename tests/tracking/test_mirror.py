@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from pretend_run import train, write_png
 
-from patchsets.tracking import mirror as mirror_module
-from patchsets.tracking.acknowledged import Acknowledged
-from patchsets.tracking.metrics_file import Row
-from patchsets.tracking.mirror import Mirror
-from patchsets.tracking.tracker import RunDescription
-from patchsets.workspace import ROOT
+from workbench.common.workspace import ROOT
+from workbench.run.metrics_file import Row
+from workbench.tracking import uploader as mirror_module
+from workbench.tracking.tracker import RunDescription
+from workbench.tracking.upload_state import Acknowledged
+from workbench.tracking.uploader import Mirror
 
 
 class Recorder:
@@ -202,7 +202,7 @@ def test_a_tracker_is_given_no_secret(
 def test_two_workers_of_a_sweep_keep_what_it_has_sent(folder: Path) -> None:
     code = f"""
 from pathlib import Path
-from patchsets.tracking.acknowledged import Acknowledged, Taken
+from workbench.tracking.upload_state import Acknowledged, Taken
 acknowledged = Acknowledged(Path({str(folder)!r}))
 for offset in range(500):
     acknowledged.save("recorder", Taken(offset=offset))

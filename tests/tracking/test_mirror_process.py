@@ -12,11 +12,11 @@ import pytest
 from pretend_run import train
 from strange_trackers import Locked, Printing, Slow, Telling
 
-from patchsets.errors import ConfigError, Interrupted
-from patchsets.tracking import mirror_process
-from patchsets.tracking.mirror_process import MirrorProcess, check_tracker
-from patchsets.tracking.tracker import RunDescription
-from patchsets.workspace import ROOT
+from workbench.common.errors import ConfigError, Interrupted
+from workbench.common.workspace import ROOT
+from workbench.tracking import uploader_process as mirror_process
+from workbench.tracking.tracker import RunDescription
+from workbench.tracking.uploader_process import MirrorProcess, check_tracker
 
 
 @pytest.fixture(autouse=True)
@@ -127,8 +127,8 @@ def test_it_ends_with_the_process_that_trains_though_a_data_worker_outlives_that
 import os, signal
 from pathlib import Path
 from strange_trackers import Telling
-from patchsets.tracking.mirror_process import MirrorProcess
-from patchsets.tracking.tracker import RunDescription
+from workbench.tracking.uploader_process import MirrorProcess
+from workbench.tracking.tracker import RunDescription
 folder = Path({str(folder)!r})
 mirror = MirrorProcess(folder, {{"telling": Telling()}}, RunDescription(folder, "", "", {{}}, {{}}, 0.0))
 mirror.start()

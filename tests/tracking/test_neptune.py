@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pretend_run import train, write_png
 
-from patchsets.tracking.mirror import Mirror
-from patchsets.tracking.neptune import NeptuneTracker, answers, server_address
-from patchsets.tracking.tracker import RunDescription
+from workbench.tracking.neptune import NeptuneTracker, answers, server_address
+from workbench.tracking.tracker import RunDescription
+from workbench.tracking.uploader import Mirror
 
 pytestmark = pytest.mark.usefixtures("neptune_imported")
 
@@ -68,7 +68,7 @@ def test_a_resumed_run_lies_offline_once_with_everything(
 
 
 def test_values_that_are_no_number_do_not_stop_the_rest(folder: Path, description: RunDescription) -> None:
-    from patchsets.tracking.run_logger import RunLogger
+    from workbench.train.run_logger import RunLogger
 
     logger = RunLogger(folder)
     for step, value in enumerate([1.0, float("nan"), float("inf"), 2.0]):

@@ -7,8 +7,8 @@ import pytorch_lightning
 import torch
 from torch.utils.data import DataLoader
 
-from patchsets.tracking.metrics_file import read_metrics
-from patchsets.tracking.run_logger import RunLogger
+from workbench.run.metrics_file import read_metrics
+from workbench.train.run_logger import RunLogger
 
 STEPS, EPOCHS = 5, 3
 

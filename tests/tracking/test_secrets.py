@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from pretend_run import train, write_png
 
-from patchsets import secrets
-from patchsets.secrets import is_secret_name, redact, secret_values
-from patchsets.tracking.csv import CsvTracker
-from patchsets.tracking.mirror import Mirror
-from patchsets.tracking.mlflow import MlflowTracker
-from patchsets.tracking.neptune import NeptuneTracker
-from patchsets.tracking.tensorboard import TensorboardTracker
-from patchsets.tracking.tracker import RunDescription
-from patchsets.workspace import load_env, read_env
+from workbench.common import redaction as secrets
+from workbench.common.redaction import is_secret_name, redact, secret_values
+from workbench.common.workspace import load_env, read_env
+from workbench.tracking.csv_tables import CsvTracker
+from workbench.tracking.mlflow import MlflowTracker
+from workbench.tracking.neptune import NeptuneTracker
+from workbench.tracking.tensorboard import TensorboardTracker
+from workbench.tracking.tracker import RunDescription
+from workbench.tracking.uploader import Mirror
 
 TOKEN = "planted-4711-token"
 

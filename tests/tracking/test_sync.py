@@ -8,9 +8,9 @@ import pytest
 from pretend_run import train
 from test_mlflow import runs
 
-from patchsets.errors import ConfigError
-from patchsets.run import Recording
-from patchsets.tracking.sync import sync
+from workbench.common.errors import ConfigError
+from workbench.run.summary import Recording
+from workbench.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies warn as they like
 

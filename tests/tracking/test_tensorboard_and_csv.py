@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pretend_run import train, write_png
 
-from patchsets.tracking.csv import CsvTracker
-from patchsets.tracking.metrics_file import read_metrics
-from patchsets.tracking.mirror import Mirror
-from patchsets.tracking.tensorboard import TensorboardTracker
-from patchsets.tracking.tracker import RunDescription, Tracker
+from workbench.run.metrics_file import read_metrics
+from workbench.tracking.csv_tables import CsvTracker
+from workbench.tracking.tensorboard import TensorboardTracker
+from workbench.tracking.tracker import RunDescription, Tracker
+from workbench.tracking.uploader import Mirror
 
 
 def mirror(run: RunDescription, tracker: Tracker, status: str = "finished") -> None:
@@ -100,7 +100,7 @@ def test_csv_has_one_row_per_step_or_epoch_and_one_column_per_value(
 
 
 def test_csv_leaves_a_cell_empty_where_there_is_no_value(folder: Path, description: RunDescription) -> None:
-    from patchsets.tracking.run_logger import RunLogger
+    from workbench.train.run_logger import RunLogger
 
     logger = RunLogger(folder)
     logger.log_steps({"a": 1.0}, epoch=0, step=0)

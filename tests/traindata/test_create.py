@@ -15,12 +15,12 @@ from in_process import make_anomaly_folder
 from PIL import Image
 from whole_command import ROOT
 
-from patchsets.command_words import read_words
 from patchsets.data.anomaly import AnomalyImages
-from patchsets.errors import ConfigError, DataError, UserError
 from patchsets.traindata.create import create_or_check
 from patchsets.traindata.settings import Words
 from patchsets.traindata.synthesis import KINDS
+from workbench.common.errors import ConfigError, DataError, UserError
+from workbench.config.command import read_words
 
 
 @pytest.fixture

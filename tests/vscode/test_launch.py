@@ -11,8 +11,8 @@ import pytest
 from debug_adapter import DebugAdapter, Message, first_line
 
 ROOT = Path(__file__).resolve().parents[2]
-STEP = ("src/patchsets/task/task.py", "training_step")
-PIPELINE = ("src/patchsets/data/loading.py", "__getitems__")
+STEP = ("src/workbench/train/base.py", "training_step")
+PIPELINE = ("src/workbench/train/loading.py", "__getitems__")
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import numpy as np
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions
 from patchsets.anomaly.uncertainty import TAIL, interval, resampled_aurocs
-from patchsets.atomic import appearing_whole
-from patchsets.errors import ConfigError
-from patchsets.run import read_summary
+from workbench.common.errors import ConfigError
+from workbench.common.files import appearing_whole
+from workbench.run.summary import read_summary
 
 REPEATED = "seed"  # the key whose values are averaged over
 BESIDE = {

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,3 +67,24 @@ def milliseconds_per_image(detector: Detector, images_BHWC: Tensor, repeats: int
         detector(images_BHWC)["score"].tolist()  # waits for a GPU
         seconds.append(time.perf_counter() - begun)
     return 1000 * float(np.median(seconds[1:])) / len(images_BHWC)
+
+
+LOW, HIGH = 50, 99.9  # percentiles of the pixels of held-out good images
+SMALLEST = 1e-6  # a range that divides, also where all pixels score the same
+
+
+class ColourRange(NamedTuple):
+    """Scores of a pixel: where colour begins, where a contour is drawn, where colour ends."""
+
+    low: float
+    contour: float
+    high: float
+
+
+def colour_range(good_maps: np.ndarray) -> ColourRange:
+    """Return the range from the maps `[n, H, W]` of held-out good images.
+
+    One good pixel in a thousand is above the contour; half as much again has the strongest colour.
+    """
+    low, contour = map(float, np.percentile(good_maps, (LOW, HIGH)))
+    return ColourRange(low, contour, contour + max(0.5 * contour, 0.5 * (contour - low), SMALLEST))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchsets.errors import UserError
+from workbench.common.errors import UserError
 
 CLASSES = ("good", "anomaly")
 GOOD = CLASSES[0]  # also the kind of an image without defect

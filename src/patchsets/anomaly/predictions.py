@@ -9,8 +9,8 @@ import numpy as np
 
 from patchsets.anomaly.judged import CLASSES, JudgedImages
 from patchsets.anomaly.thresholds import Threshold
-from patchsets.atomic import appearing_whole
-from patchsets.errors import DataError
+from workbench.common.errors import DataError
+from workbench.common.files import appearing_whole
 
 COLUMNS = (
     "split", "index", "file", "label", "kind", "decision", "score", "p_value", "threshold",

@@ -5,6 +5,8 @@ area, something in it, and how strongly it covers what was there; each image of 
 whole batch is painted at once, on its device, from torch's generator.
 
 Shapes: B images, C channels, H x W pixels.
+
+Shapes: B images, H x W pixels.
 """
 
 import math
@@ -12,8 +14,6 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from patchsets.anomaly.perlin import perlin_noise
 
 UNTOUCHED = 0.3  # share of the images that stay good
 CELLS = (3, 6, 12)  # of the noise that frays the edge of an area, along a side
@@ -124,3 +124,26 @@ def _uniform(count: int, low: float, high: float, like: Tensor) -> Tensor:
 
 def _sign(images: Tensor) -> Tensor:
     return torch.randint(0, 2, (len(images), 1, 1, 1), device=images.device) * 2.0 - 1
+
+
+def perlin_noise(count: int, size: tuple[int, int], cells: int, device: torch.device) -> Tensor:
+    """Return gradient noise `[B, H, W]` about 0 with so many cells along each side (Perlin 1985)."""
+    angle = torch.rand(count, cells + 1, cells + 1, device=device) * 2 * torch.pi
+    y, row, ease_y = _places(size[0], cells, device)
+    x, column, ease_x = _places(size[1], cells, device)
+
+    def ramp(down: int, right: int) -> Tensor:
+        corner = angle[:, row + down][:, :, column + right]
+        return corner.sin() * (y - down)[:, None] + corner.cos() * (x - right)
+
+    above = torch.lerp(ramp(0, 0), ramp(0, 1), ease_x)
+    below = torch.lerp(ramp(1, 0), ramp(1, 1), ease_x)
+    return torch.lerp(above, below, ease_y[:, None])
+
+
+def _places(side: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each pixel its place within its cell, the cell, and the eased place."""
+    place = (torch.arange(side, device=device) + 0.5) * cells / side
+    cell = place.long()
+    within = place - cell
+    return within, cell, within**3 * (within * (within * 6 - 15) + 10)

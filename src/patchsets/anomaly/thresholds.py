@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from patchsets.anomaly.judged import JudgedImages
-from patchsets.errors import ConfigError, DataError
-from patchsets.schema import THRESHOLDS
+from workbench.common.errors import ConfigError, DataError
+from workbench.config.schema import THRESHOLDS
 
 SIGMAS = 3.0
 

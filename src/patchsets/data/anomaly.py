@@ -11,16 +11,14 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import ImageBatch
-from patchsets.data.image_files import ImageFile, as_one_mode, read_images, shown
+from patchsets.data.image_files import ImageFile, as_one_mode, read_images
 from patchsets.data.image_sets import LabelledImages, labelled
-from patchsets.data.loading import BatchedRows, hash_of, loader
+from patchsets.data.layout import FITS, GOOD, Entry, as_mask, fit_mask, read_layout
 from patchsets.data.splitting import hold_out
-from patchsets.data_root import data_root
-from patchsets.errors import ConfigError, DataError
-from patchsets.portable.pixels import fitted
-from patchsets.traindata.layout import GOOD, Entry, read_layout
-from patchsets.traindata.masks import as_mask, fit_mask
-from patchsets.traindata.settings import FITS
+from workbench.common.errors import ConfigError, DataError
+from workbench.common.workspace import data_root
+from workbench.portable.pixels import fitted, shown
+from workbench.train.loading import BatchedRows, hash_of, loader
 
 log = logging.getLogger(__name__)
 

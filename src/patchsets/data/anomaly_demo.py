@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from patchsets.build import nearest
-from patchsets.cache import cached
 from patchsets.data.anomaly import AnomalyImages
-from patchsets.errors import ConfigError
-from patchsets.traindata.demo import CATEGORIES, Counts, demo_parameters, make_demo
+from patchsets.data.anomaly_demo_images import CATEGORIES, Counts, demo_parameters, make_demo
+from workbench.common.cache import cached
+from workbench.common.errors import ConfigError
+from workbench.common.suggestions import nearest
 
 
 class AnomalyDemo(AnomalyImages):

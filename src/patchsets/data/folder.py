@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from patchsets.data.image_files import as_one_mode, is_image_name, read_images, shown
+from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
 from patchsets.data.splitting import split_groups
-from patchsets.data_root import data_root
-from patchsets.errors import DataError
+from workbench.common.errors import DataError
+from workbench.common.workspace import data_root
+from workbench.portable.pixels import is_image_name, shown
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from patchsets.errors import DataError
-from patchsets.portable.pixels import (
+from workbench.common.errors import DataError
+from workbench.portable.pixels import (
     GREY_MODES,
     WIDE_MODES,
     Unusable,
     check_smallest,
     decode,
     pillow_warns_of_bombs_alone,
+    shown,
 )
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 LARGEST_TOTAL = 8 * 2**30  # bytes of all images together, which are held in memory
 
 
@@ -30,11 +30,6 @@ class ImageFile:
     pixels: np.ndarray
     sha256: str
     size: tuple[int, int]  # height and width of the file
-
-
-def is_image_name(path: Path) -> bool:
-    """Tell whether a file counts as an image: by its suffix in any case; hidden files do not."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read_images(
@@ -84,11 +79,6 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write `[H, W]` or `[H, W, 3]` uint8, and the folder it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
-
-
-def shown(path: Path) -> str:
-    """Return a path that can be printed, even where its bytes are not UTF-8."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _is_colour(image: np.ndarray) -> bool:

@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch, ImageBatch
 from patchsets.data.images import Images
-from patchsets.data.loading import BatchedRows, hash_of, loader
 from patchsets.data.patches import Number, PatchCutter
 from patchsets.data.preprocessing import Preprocess, preprocessed
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
+from workbench.train.loading import BatchedRows, hash_of, loader
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
-from patchsets.data.loading import BatchedRows, loader
 from patchsets.data.vector_sets import LabelledSets, VectorSets
 from patchsets.set_module import Sets
+from workbench.train.loading import BatchedRows, loader
 
 LARGEST_SET = 10
 HIGHEST = 100.0

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from patchsets.cache import cache_folder
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
 from patchsets.data.splitting import split_rows
-from patchsets.errors import DataError
-from patchsets.workspace import load_env
+from workbench.common.cache import cache_folder
+from workbench.common.errors import DataError
+from workbench.common.workspace import load_env
 
 Arrays = dict[str, np.ndarray]
 

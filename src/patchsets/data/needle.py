@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from patchsets.data.vector_sets import LabelledSets, VectorSets
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
 
 
 class Needle(VectorSets):

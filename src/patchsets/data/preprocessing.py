@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from patchsets.cache import cached
 from patchsets.data.images import Images
-from patchsets.data.loading import hash_of
+from workbench.common.cache import cached
+from workbench.train.loading import hash_of
 
 Preprocess = Callable[[Tensor], Tensor]  # [B, C, H, W] in 0..1, to the same
 AT_ONCE = 1000  # images

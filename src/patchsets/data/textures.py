@@ -1,10 +1,13 @@
 """Windows of the photographs of brick, grass and gravel (512x512, CC0) that come with scikit-image."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.photographs import read_photograph
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
 
 # Columns of the photographs each split is cut from: no pixel of one is ever seen in another.
 REGIONS = {"train": (0, 288), "val": (288, 384), "test": (384, 512)}
@@ -59,3 +62,11 @@ class Textures(ImageSets):
         return np.stack(
             [photograph[y : y + self.window, x : x + self.window] for y, x in zip(tops, lefts, strict=True)]
         )
+
+
+def read_photograph(name: str) -> np.ndarray:
+    """Return one photograph in grey, `[H, W]` uint8."""
+    spec = importlib.util.find_spec("skimage")
+    assert spec is not None and spec.origin is not None
+    with Image.open(Path(spec.origin).parent / "data" / f"{name}.png") as image:
+        return np.asarray(image.convert("L"))

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
-from patchsets.data.loading import BatchedRows, hash_of, loader
 from patchsets.set_module import Sets
+from workbench.train.loading import BatchedRows, hash_of, loader
 
 
 @dataclass(frozen=True)

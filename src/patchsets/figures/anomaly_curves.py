@@ -10,7 +10,7 @@ from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.thresholds import Threshold
 from patchsets.anomaly.uncertainty import auroc_interval, roc_band
 from patchsets.figures.roc import area_under, receiver_operating_characteristic
-from patchsets.figures.style import BLUE, DASHED, GREY, INK, headline, new_figure, styled
+from workbench.common.figure_style import BLUE, DASHED, GREY, INK, headline, new_figure, styled
 
 RATES = np.linspace(0, 1, 201)
 

@@ -3,21 +3,19 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from patchsets.anomaly.cases import Case
-from patchsets.anomaly.colour_range import ColourRange
+from patchsets.anomaly.detector import ColourRange
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.thresholds import Threshold
-from patchsets.figures.examples import show
-from patchsets.figures.style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
+from patchsets.figures.examples import COLUMNS, show
+from workbench.common.figure_style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
+from workbench.portable.heat_maps import HEAT, heat_overlay
 
-HEAT = colormaps["inferno"]
-OPACITY = 0.75  # of the strongest colour over the image
 LINES = "contours: white where the score passes the pixel threshold"
 
 
@@ -48,13 +46,6 @@ def reconstruction_comparison(
         _scale(figure, grid[-2:], colours, f"{what} of a pixel")
     headline(figure, "Mistakes first, then the best, median and worst answers", _caption(test, colours))
     return figure
-
-
-def heat_overlay(image: np.ndarray, share_HW: np.ndarray) -> np.ndarray:
-    """Lay heat over a greyed image, the more the nearer its share is to 1; `[H, W, 3]` between 0 and 1."""
-    grey = image if image.ndim == 2 else image.mean(axis=2)
-    opacity = OPACITY * np.clip(share_HW, 0, 1)[..., None]
-    return (1 - opacity) * (grey / 255)[..., None] + opacity * HEAT(share_HW)[..., :3]
 
 
 def _draw(axes: Axes, row: str, test: JudgedImages, n: int, colours: ColourRange | None) -> None:
@@ -105,3 +96,18 @@ def _caption(test: JudgedImages, colours: ColourRange | None) -> str:
         return ""
     known = "; green: the true defect" if test.masks is not None else ""
     return f"{LINES}{known}. All maps share one scale, which good images hardly leave"
+
+
+@styled
+def samples(images: np.ndarray, title: str, caption: str = "") -> Figure:
+    """Draw images `[N, H, W]` or `[N, H, W, 3]` uint8 in rows of eight."""
+    columns = min(COLUMNS, max(len(images), 4))
+    rows = -(-len(images) // columns)
+    figure = new_figure(1.1 * columns, 1.1 * rows + (0.75 if caption else 0.5))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        bare(axes)
+    for axes, image in zip(grid.flat, images, strict=False):
+        show(axes, image)
+    headline(figure, title, caption)
+    return figure

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.thresholds import Threshold
-from patchsets.figures.style import (
+from workbench.common.figure_style import (
     BLUE,
     DASHED,
     GREY,

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from patchsets.figures.style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
+from workbench.common.figure_style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
 
 WIDEST = 10.5  # inches
 

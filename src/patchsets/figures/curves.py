@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from patchsets.figures.style import BLUE, DASHED, GREY, RED, new_figure, styled
-from patchsets.tracking.metrics_file import Row
+from workbench.common.figure_style import BLUE, DASHED, GREY, RED, new_figure, styled
+from workbench.run.metrics_file import Row
 
 SHOWN = {"loss": "Loss", "accuracy": "Accuracy", "auroc": "AUROC"}
 WIDE_RANGE = 30  # a loss that falls by more than this factor is drawn on a logarithmic axis

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from patchsets.figures.style import GREY, INK, RED, bare, drawable, headline, new_figure, styled
+from workbench.common.figure_style import GREY, INK, RED, bare, drawable, headline, new_figure, styled
 
 COLUMNS = 8
 WEIGHTS = colormaps["plasma"]

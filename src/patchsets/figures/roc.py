@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from patchsets.figures.style import BLUE, DASHED, GREEN, GREY, ORANGE, RED, new_figure, styled
+from workbench.common.figure_style import BLUE, DASHED, GREEN, GREY, ORANGE, RED, new_figure, styled
 
 
 def receiver_operating_characteristic(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from patchsets.anomaly.scoring import error_maps, similarity
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
 
 
 class Autoencoder(nn.Module):

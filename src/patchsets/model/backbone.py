@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
 
 
 class Backbone(nn.Module):

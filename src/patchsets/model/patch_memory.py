@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from patchsets.errors import ConfigError
-from patchsets.model.filter_bank import FilterBank
+from patchsets.model.filter_bank import FilterBank, RawPatches
 from patchsets.model.nearest_patches import NearestPatches
-from patchsets.model.patch_features import RawPatches
 from patchsets.model.place_gaussians import PlaceGaussians
+from workbench.common.errors import ConfigError
 
 FEATURES = {"filter_bank": FilterBank, "raw": RawPatches}
 DISTANCES = ("nearest", "mahalanobis")

@@ -6,7 +6,7 @@ Shapes: B images, T places of the patch grid, D features.
 import torch
 from torch import Tensor, nn
 
-from patchsets.errors import DataError
+from workbench.common.errors import DataError
 
 SHRINKAGE = 0.01  # of the covariance of all patches, added to that of each place
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from patchsets.errors import ConfigError
+from workbench.common.errors import ConfigError
 
 
 def two_convolutions(in_channels: int, out_channels: int) -> nn.Sequential:

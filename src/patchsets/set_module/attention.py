@@ -12,11 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from patchsets.errors import ConfigError
 from patchsets.set_module.deep_sets import Each
 from patchsets.set_module.normalization import SetNorm
 from patchsets.set_module.ragged_attention import attend, attention_weights
 from patchsets.set_module.sets import Sets
+from workbench.common.errors import ConfigError
 
 Norm = Literal["none", "layer", "set"]
 

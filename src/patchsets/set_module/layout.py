@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from patchsets.errors import DataError
+from workbench.common.errors import DataError
 
 Value = TypeVar("Value")
 

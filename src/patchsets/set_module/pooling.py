@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from patchsets.errors import ConfigError
 from patchsets.set_module import segment
 from patchsets.set_module.sets import Sets
+from workbench.common.errors import ConfigError
 
 REDUCTIONS: dict[str, Callable[[Sets], Tensor]] = {
     "sum": segment.segment_sum,

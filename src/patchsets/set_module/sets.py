@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from patchsets.errors import DataError
 from patchsets.set_module.layout import Layout, lay_out
+from workbench.common.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from patchsets.anomaly.colour_range import colour_range
-from patchsets.anomaly.detector import Detector, milliseconds_per_image
+from patchsets.anomaly.detector import Detector, colour_range, milliseconds_per_image
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.judging import Judge
 from patchsets.anomaly.metrics import evaluate
-from patchsets.anomaly.report import write_report
 from patchsets.anomaly.thresholds import Threshold, choose_threshold
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
-from patchsets.errors import ConfigError, NonFiniteLoss
-from patchsets.schema import POOLINGS
-from patchsets.task.task import ADVICE, Task
-from patchsets.tracking.metrics_file import read_metrics
+from patchsets.task.anomaly_report import write_report
+from patchsets.task.task import Task
+from workbench.common.errors import ConfigError
+from workbench.config.schema import POOLINGS
+from workbench.run.metrics_file import read_metrics
 
 
 class AnomalyTask(Task):
@@ -52,7 +51,7 @@ class AnomalyTask(Task):
     def network_arguments(self) -> dict[str, Any]:
         return {"image_shape": self.data.image_shape}
 
-    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the loss (first, with its gradient) and what else is logged of a training step, by name."""
         raise NotImplementedError
 
@@ -105,10 +104,7 @@ class AnomalyTask(Task):
         for name in parts[0][0] if parts else ():
             mean = float(sum(values[name].double() * size for values, size in parts) / images)
             if name == "loss" and not math.isfinite(mean):
-                raise NonFiniteLoss(
-                    f"the {split} loss became {mean} after step {self.global_step} "
-                    f"(epoch {self.current_epoch}); {self._last_good_checkpoint()}. {ADVICE}"
-                )
+                self.refuse_loss(split, mean)
             self.log(f"{split}/{name}", mean, batch_size=images)
             if name == "loss" and split == "val":
                 self.log("val_loss", mean, batch_size=images)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from patchsets.data.batch import Batch
 from patchsets.data.image_sets import ImageSets
-from patchsets.errors import ConfigError
-from patchsets.task.examination import Judged
+from patchsets.task.judged import Judged
 from patchsets.task.task import Task
+from workbench.common.errors import ConfigError
 
 
 class Classification(Task):
@@ -42,7 +42,7 @@ class Classification(Task):
         return {"best_possible_auroc": auroc(ratio_N, tested.label)}
 
     def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
-        from patchsets.deployment.classifier import describe_classifier
+        from patchsets.task.deployed_classifier import describe_classifier
 
         return describe_classifier(self.network, self.data) if isinstance(self.data, ImageSets) else None
 

@@ -18,7 +18,7 @@ class DefectSegmentation(AnomalyTask):
 
     needs: ClassVar[tuple[str, ...]] = ("maps", "defect_loss")
 
-    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:
         return {"loss": self.network.defect_loss(*paint_defects(batch.input))}  # type: ignore[operator]
 
     def validation_values(self, batch: ImageBatch) -> dict[str, Tensor]:

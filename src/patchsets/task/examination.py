@@ -1,36 +1,29 @@
 """What a trained network makes of test examples: which elements matter, how few patches are enough.
 
-Shapes: N examples of the test split, n elements of one set, D features.
+Shapes: N examples of the test split, B sets of a batch,
+T elements of all sets, n of one, D features, C classes.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from patchsets.task.element_weights import element_weights
+from patchsets.set_module import Sets
+from patchsets.task.judged import Judged
 
 if TYPE_CHECKING:
     from patchsets.data.batch import Batch
-    from patchsets.task.task import Task
+    from workbench.train.base import RunTask
 
 PATCH_COUNTS = (1, 2, 4, 9, 16, 36, 64, 144, 256, 576, 1024)
 NOTICEABLY_FEWER = 1.4  # times fewer patches than all of them, to be worth a point
 ENOUGH_EXAMPLES = 2000  # to know an accuracy to about 2 %
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The test split as it was answered: outputs `[N, classes]`, labels `[N]`, rows in the split `[N]`."""
-
-    output: Tensor
-    label: Tensor
-    index: Tensor
 
 
 class Examined(NamedTuple):
@@ -61,14 +54,14 @@ def typical_examples(judged: Judged, number: int) -> list[int]:
     return [n for *_, n in sorted(right)[: number - len(mistakes)]] + mistakes
 
 
-def raw_batches(task: Task, every: int = 1) -> Iterator[Any]:
+def raw_batches(task: RunTask, every: int = 1) -> Iterator[Any]:
     """Give each, or every so many-th, batch of the test split as it is loaded, on the task's device."""
     for number, raw in enumerate(task.data.test_dataloader()):
         if number % every == 0:
             yield task.transfer_batch_to_device(raw, task.device, 0)
 
 
-def examine(task: Task, rows: Sequence[int]) -> tuple[list[Examined], str]:
+def examine(task: RunTask, rows: Sequence[int]) -> tuple[list[Examined], str]:
     """Weigh the elements of some rows of the test split; return these in order, and what the weights are."""
     found: dict[int, Examined] = {}
     method = ""
@@ -91,12 +84,12 @@ def _one_set(batch: Batch, b: int, share_T: Tensor) -> Examined:
     return Examined(*(None if part is None else part[these].cpu().numpy() for part in parts))
 
 
-def data_have_patches(task: Task) -> bool:
+def data_have_patches(task: RunTask) -> bool:
     """Tell whether the sets are patches of images, of which any number can be shown."""
     return getattr(task.data, "patch_size", None) is not None
 
 
-def correct_by_patches(task: Task, judged: Judged) -> dict[int, tuple[int, int]]:
+def correct_by_patches(task: RunTask, judged: Judged) -> dict[int, tuple[int, int]]:
     """Count right answers by number of random patches shown: how many, of how many; the last has all."""
     every = math.ceil(len(judged.label) / ENOUGH_EXAMPLES)
     right: Counter[int] = Counter()
@@ -110,3 +103,29 @@ def correct_by_patches(task: Task, judged: Judged) -> dict[int, tuple[int, int]]
             shown[k] += len(batch.label)
     all_right = int((judged.output.argmax(dim=1) == judged.label).sum())
     return {k: (right[k], shown[k]) for k in sorted(shown)} | {largest: (all_right, len(judged.label))}
+
+
+def element_weights(network: nn.Module, sets: Sets) -> tuple[Tensor, str]:
+    """Return a weight for each element `[T]`, adding up to 1 over each set, and in words what they are.
+
+    The network's own `attention(sets)` where it has one, else the length of the gradient of its answer.
+    """
+    attention: Callable[[Sets], Tensor] | None = getattr(network, "attention", None)
+    if attention is not None:
+        with torch.no_grad():
+            return attention(sets).float(), "attention of the pooling to each element"
+    return gradient_weights(network, sets), "gradient of the answer with respect to each element"
+
+
+def gradient_weights(network: nn.Module, sets: Sets) -> Tensor:
+    """Return the length of the answer's gradient by each element `[T]`, adding up to 1 over each set.
+
+    A saliency map (Simonyan et al. 2014). Where no element has a gradient, all share alike.
+    """
+    with torch.enable_grad():
+        values_TD = sets.values.detach().requires_grad_()
+        logits_BC = network(sets.with_values(values_TD))
+        (gradient_TD,) = torch.autograd.grad(logits_BC.amax(dim=1).sum(), values_TD)
+    length_T = gradient_TD.float().flatten(1).norm(dim=1) + torch.finfo(torch.float32).tiny
+    total_B = length_T.new_zeros(len(sets)).index_add(0, sets.set_index, length_T)
+    return length_T / sets.spread(total_B)

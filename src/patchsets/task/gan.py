@@ -4,13 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from patchsets.data.batch import ImageBatch
-from patchsets.optimizers import make_optimizer, make_schedule
 from patchsets.task.anomaly import AnomalyTask
 
 
@@ -34,24 +32,12 @@ class Adversarial(AnomalyTask):
     def configure_optimizers(self) -> Any:
         network: Any = self.network
         generator = nn.ModuleList([network.generator, network.second_encoder])
-        optimizers = [self._optimizer(part) for part in (generator, network.discriminator)]
-        name = self.settings["schedule"]
-        if name is None:
-            return optimizers
-        steps = int(self.trainer.estimated_stepping_batches)
-        return optimizers, [make_schedule(name, optimizer, steps) for optimizer in optimizers]
+        parts = (generator, network.discriminator)
+        optimizers = [self.make_optimizer([{"params": list(part.parameters())}]) for part in parts]
+        schedules = [self.make_schedule(optimizer) for optimizer in optimizers]
+        return optimizers, [schedule for schedule in schedules if schedule is not None]
 
-    def _optimizer(self, part: nn.Module) -> torch.optim.Optimizer:
-        settings = self.settings
-        return make_optimizer(
-            part.parameters(),
-            settings["optimizer"],
-            settings["learning_rate"],
-            settings["weight_decay"],
-            self.optimizer_table,
-        )
-
-    def training_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
+    def training_step(self, batch: ImageBatch, batch_index: int) -> None:
         network: Any = self.network
         optimizers: Any = self.optimizers()
         generator, discriminator = optimizers
@@ -65,7 +51,7 @@ class Adversarial(AnomalyTask):
             schedule.step()
         self.note_step(step, batch_index, batch, values | learned)
 
-    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:
         return self.network.generator_losses(batch.input)  # type: ignore[operator]
 
     def _descend(self, optimizer: Any, losses: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -10,8 +10,8 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from patchsets.data.batch import ImageBatch
-from patchsets.errors import ConfigError
 from patchsets.task.anomaly import AnomalyTask
+from workbench.common.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Remembering(AnomalyTask):
         if self.current_epoch > 0:
             self.trainer.should_stop = True
 
-    def training_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
+    def training_step(self, batch: ImageBatch, batch_index: int) -> None:
         with torch.autocast(batch.input.device.type, enabled=False):
             self._memory().add(batch.input)
             if (

@@ -11,32 +11,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from patchsets.atomic import appearing_whole
 from patchsets.task.examination import (
-    Judged,
     confident_mistakes,
     correct_by_patches,
     data_have_patches,
     examine,
     typical_examples,
 )
-from patchsets.tracking.metrics_file import read_metrics
+from patchsets.task.judged import Judged
+from workbench.common.files import appearing_whole
+from workbench.run.metrics_file import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from patchsets.figures import Example
-    from patchsets.task.task import Task
+    from workbench.train.base import RunTask
 
 SHOWN_EXAMPLES = 8
 SHOWN_MISTAKES = 16
 
 
-def write_report(task: Task, folder: Path) -> None:
-    """Write the predictions and figures of a task into its run folder; nothing where it was not tested."""
-    judged = task.tested
-    if judged is None:
-        return
+def write_report(task: RunTask, judged: Judged, folder: Path) -> None:
+    """Write the predictions and figures of a tested task into its run folder."""
     file_name = getattr(task.data, "file_name", None)
     files = None if file_name is None else [file_name("test", row) for row in judged.index.tolist()]
     write_predictions(folder / "predictions.csv", judged, task.data.classes, files)
@@ -72,7 +69,7 @@ def write_predictions(
 
 
 @contextmanager
-def _undisturbed(task: Task) -> Iterator[None]:
+def _undisturbed(task: RunTask) -> Iterator[None]:
     """Let the network work where it was trained; give mode, device and random numbers back as they were."""
     was_training, came_from = task.training, task.device
     device = task.trainer.strategy.root_device
@@ -83,7 +80,7 @@ def _undisturbed(task: Task) -> Iterator[None]:
         task.to(came_from).train(was_training)
 
 
-def _figures(task: Task, judged: Judged, folder: Path) -> Iterator[tuple[str, Figure]]:
+def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str, Figure]]:
     """Give the figures that the data have something for, by name."""
     from patchsets import figures
 
@@ -113,7 +110,7 @@ def count_confusions(judged: Judged, num_classes: int) -> np.ndarray:
     return pair_N.bincount(minlength=num_classes**2).reshape(num_classes, num_classes).numpy()
 
 
-def _examples(task: Task, judged: Judged, chosen: Sequence[int]) -> list[Example]:
+def _examples(task: RunTask, judged: Judged, chosen: Sequence[int]) -> list[Example]:
     from patchsets.figures import Example
 
     probability, predicted = judged.output[chosen].softmax(dim=1).max(dim=1)
@@ -124,7 +121,7 @@ def _examples(task: Task, judged: Judged, chosen: Sequence[int]) -> list[Example
     return [Example(image, *answer) for image, *answer in answers if image is not None]
 
 
-def _patch_attention(task: Task, judged: Judged) -> Figure:
+def _patch_attention(task: RunTask, judged: Judged) -> Figure:
     from patchsets import figures
 
     chosen = typical_examples(judged, SHOWN_EXAMPLES)
@@ -138,7 +135,7 @@ def _patch_attention(task: Task, judged: Judged) -> Figure:
     return figures.attention(examples, weights, task.data.classes, method)
 
 
-def _bag_attention(task: Task, judged: Judged) -> Figure:
+def _bag_attention(task: RunTask, judged: Judged) -> Figure:
     """Draw bags whose elements are images themselves, flattened; `element_shape` is that of each."""
     from patchsets import figures
 
@@ -153,7 +150,7 @@ def _bag_attention(task: Task, judged: Judged) -> Figure:
     return figures.bag_attention(bags, task.data.classes, method)
 
 
-def _roc(task: Task, judged: Judged) -> Figure:
+def _roc(task: RunTask, judged: Judged) -> Figure:
     """Draw the network's ROC curve, and beside it the best there can be where the data know it."""
     from patchsets import figures
 

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchsets.data.image_files import ImageFile, shown, try_images
-from patchsets.portable.pixels import Unusable, decode
+from patchsets.data.image_files import ImageFile, try_images
+from patchsets.data.layout import GOOD, Entry, as_mask, read_layout
 from patchsets.traindata.duplicates import is_blank, near_duplicates, thumbnail
 from patchsets.traindata.guard import TrivialGuard
-from patchsets.traindata.layout import GOOD, Entry, read_layout
-from patchsets.traindata.masks import as_mask
+from workbench.portable.pixels import Unusable, decode, shown
 
 NAMED = 10  # of a long list
 

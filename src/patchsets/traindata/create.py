@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from patchsets.data.image_files import as_one_mode, shown, write_image
-from patchsets.portable.pixels import decode
-from patchsets.run import write_json
+from patchsets.data.image_files import as_one_mode, write_image
+from patchsets.data.layout import GOOD, as_mask
+from patchsets.data.manifest import Row, sha256_of, write_manifest
 from patchsets.traindata.check import check
 from patchsets.traindata.cutting import Cut, cut
 from patchsets.traindata.folder import new_folder
 from patchsets.traindata.guard import TrivialGuard
 from patchsets.traindata.inspection import Plan, make_plan
-from patchsets.traindata.layout import GOOD
-from patchsets.traindata.manifest import Row, sha256_of, write_manifest
-from patchsets.traindata.masks import as_mask
 from patchsets.traindata.settings import Words
 from patchsets.traindata.sources import Source
 from patchsets.traindata.synthesis import synthesize
+from workbench.common.files import write_json
+from workbench.portable.pixels import decode, shown
 
 VERSION = 1  # to be raised when other images are made of the same parameters
 

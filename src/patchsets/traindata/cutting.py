@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchsets.portable.pixels import fitted
-from patchsets.traindata.masks import fit_mask
+from patchsets.data.layout import fit_mask
 from patchsets.traindata.settings import Words
+from workbench.portable.pixels import fitted
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from patchsets.data.image_files import shown
-from patchsets.errors import ConfigError, DataError
+from workbench.common.errors import ConfigError, DataError
+from workbench.portable.pixels import shown
 
 
 @contextmanager

@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from patchsets.data.image_files import ImageFile, shown, try_images
-from patchsets.errors import DataError
-from patchsets.portable.pixels import Unusable
+from patchsets.data.image_files import ImageFile, try_images
+from patchsets.data.layout import GOOD
 from patchsets.traindata.cutting import too_small
 from patchsets.traindata.duplicates import near_duplicates, thumbnail
-from patchsets.traindata.layout import GOOD
 from patchsets.traindata.settings import Words
 from patchsets.traindata.sources import Source, find_sources
 from patchsets.traindata.splitting import split_sources
+from workbench.common.errors import DataError
+from workbench.portable.pixels import Unusable, shown
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from patchsets.errors import ConfigError
+from patchsets.data.layout import FITS
+from workbench.common.errors import ConfigError
 
-FITS = ("stretch", "letterbox")
 PATHS = ("good", "anomaly", "masks", "input", "output", "check")
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchsets.data.image_files import is_image_name, shown
-from patchsets.errors import ConfigError
-from patchsets.traindata.layout import GOOD, read_layout
+from patchsets.data.layout import GOOD, read_layout
 from patchsets.traindata.settings import Words
+from workbench.common.errors import ConfigError
+from workbench.portable.pixels import is_image_name, shown
 
 
 @dataclass(frozen=True)

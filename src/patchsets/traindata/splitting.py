@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from patchsets.traindata.layout import GOOD
+from patchsets.data.layout import GOOD
 from patchsets.traindata.sources import Source
 
 

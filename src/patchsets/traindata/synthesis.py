@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchsets.data.photographs import read_photograph
-from patchsets.portable.pixels import fitted
-from patchsets.traindata.defects import Canvas, add_defect
+from patchsets.data.defects import Canvas, add_defect
+from patchsets.data.textures import read_photograph
+from workbench.portable.pixels import fitted
 
 KINDS = ("texture", "cut_paste", "scratch", "stain", "missing", "blur")
 FOREIGN = ("brick", "grass", "gravel", "coins", "moon", "page")

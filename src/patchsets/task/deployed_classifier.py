@@ -1,0 +1,87 @@
+"""A classifier as it is deployed: uint8 images in, probabilities out, with all that lies between inside.
+
+Shapes: B images, H, W pixels, C channels the network knows, K classes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from patchsets.data.image_sets import ImageSets
+from patchsets.data.patches import PatchCutter
+from patchsets.data.preprocessing import Preprocess, apply
+from patchsets.set_module import Sets
+from workbench.common.errors import UserError
+
+LUMINANCE = (19595, 38470, 7471)  # of red, green, blue in 65536, as Pillow has it
+
+
+class Classifier(nn.Module):
+    """From uint8 images `[B, H, W, 3]` to `probability` `[B, K]`.
+
+    `prepare` makes what the network is given from images `[B, H, W, C]` uint8, after the `preprocessing`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        channels: int,
+        preprocessing: Sequence[Preprocess],
+        prepare: Callable[[Tensor], Sets | Tensor],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+        self.preprocessing = preprocessing
+        self.prepare = prepare
+
+    def forward(self, images_BHWC: Tensor) -> dict[str, Tensor]:
+        images = grey(images_BHWC) if self.channels == 1 else images_BHWC
+        for function in self.preprocessing:
+            images = apply(function, images)
+        return {"probability": self.network(self.prepare(images)).float().softmax(dim=1)}
+
+
+def grey(images_BHWC: Tensor) -> Tensor:
+    """Return `[B, H, W, 3]` uint8 as `[B, H, W, 1]`, exactly as Pillow does."""
+    weight_C = torch.tensor(LUMINANCE, dtype=torch.int32)
+    luminance = (images_BHWC.int() * weight_C).sum(dim=3, keepdim=True)
+    return ((luminance + 32768) // 65536).to(torch.uint8)
+
+
+def whole(images_BHWC: Tensor) -> Tensor:
+    """Return images as a network for whole ones is given them: `[B, C, H, W]` in 0..1."""
+    return images_BHWC.permute(0, 3, 1, 2).float() / 255
+
+
+def describe_classifier(network: nn.Module, data: ImageSets) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network as a classifier of images, and in plain values what it takes and answers.
+
+    Raises UserError where patches are left out by what they show, which no exported graph can follow.
+    """
+    channels = data.splits["train"].images.channels
+    classifier = Classifier(network, channels, data.preprocessing, _preparation(data.cutter))
+    return classifier, {
+        "kind": "classification",
+        "preprocessing": _sizes(data),
+        "classes": data.classes,
+        "data": data.fingerprint(),
+    }
+
+
+def _sizes(data: ImageSets) -> dict[str, Any]:
+    """Return the size all images have, else the smallest that gives a patch."""
+    size = torch.cat([part.images.size for part in data.splits.values()])
+    if bool((size == size[0]).all()):
+        return {"size": size[0].tolist(), "fit": "stretch"}
+    return {"size": None, "smallest": data.patch_size}
+
+
+def _preparation(cutter: PatchCutter | None) -> Callable[[Tensor], Sets | Tensor]:
+    if cutter is None:
+        return whole
+    if cutter.min_contrast > 0:
+        raise UserError("data.min_contrast leaves out patches by what they show")
+    return cutter.cut_all

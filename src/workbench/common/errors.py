@@ -1,0 +1,74 @@
+"""Mistakes a person can put right: shown as one clear line, never as a traceback."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workbench.common.rank import rank
+
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)  # what a person can put right
+
+
+class UserError(Exception):
+    """What is wrong, where (file or key) and what to do; the process ends with `exit_code`."""
+
+    exit_code = 1
+    details = ""  # for the log alone
+
+    def tell(self) -> int:
+        """Print the line, where no other rank does, and return the exit code."""
+        if rank() == 0:
+            print(f"error: {self}", file=sys.stderr)
+        return self.exit_code
+
+
+class ConfigError(UserError):
+    """A key, value or target of the configuration is wrong; nothing has been written yet."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The data cannot be found or read as they are; every bad file is named at once."""
+
+
+class NonFiniteLoss(UserError):
+    """The loss is NaN or infinite."""
+
+
+class RankFailed(UserError):
+    """A process of a run on several devices failed; `details` is its traceback, where that was unexpected."""
+
+    def __init__(self, line: str, details: str = "") -> None:
+        super().__init__(line)
+        self.details = details
+
+
+class Pruned(Exception):
+    """A search stopped this trial early: its elders were better at the same epoch."""
+
+
+@contextmanager
+def storage_told(
+    folder: Path | str = "outputs", remedy: str = "put that right, or name another"
+) -> Iterator[None]:
+    """Turn a disk that is full or cannot be written into a line for a person."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = folder if is_full else error.filename or folder  # full may be a file on its way there
+        raise UserError(f"{where}: {error.strerror}; {remedy}") from error
+
+
+class Interrupted(BaseException):
+    """The process was asked to stop by a signal (Ctrl-C, SIGTERM); the run is closed and can be resumed."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number

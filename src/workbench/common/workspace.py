@@ -1,0 +1,44 @@
+"""Where the workspace is, and what its `.env` says; imports nothing heavy."""
+
+import os
+import shlex
+from functools import cache
+from pathlib import Path
+
+from workbench.common.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def options(group: str) -> list[str]:
+    """Return what one may choose from in a group of the configuration."""
+    return sorted(path.stem for path in (ROOT / "config" / group).glob("*.yaml"))
+
+
+@cache
+def read_env(path: Path = ROOT / ".env") -> dict[str, str]:
+    """Return the variables a `.env` file sets; empty where there is none."""
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(path).items() if value}
+
+
+def load_env(path: Path = ROOT / ".env") -> None:
+    """Put the variables of a `.env` file into the environment; what is already set there wins."""
+    for name, value in read_env(path).items():
+        os.environ.setdefault(name, value)
+
+
+def data_root(root: str | None) -> Path:
+    """Return the folder that holds the images; raise ConfigError where none was named."""
+    if not root:
+        raise ConfigError("data.root: say which folder holds the images: data.root=... or DATASET=...")
+    return Path(root).expanduser()
+
+
+def typed(path: Path) -> str:
+    """Return a path as short as one can type it from the current directory."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

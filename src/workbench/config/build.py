@@ -1,0 +1,102 @@
+"""From a node of the configuration to an object: the only place that calls Hydra's instantiate."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from inspect import Parameter, Signature
+from typing import Any
+
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.suggestions import nearest
+from workbench.config.signatures import accepts, signature
+
+TRUSTED = ("patchsets.", "workbench.", "torch.", "pytorch_lightning.", "torchmetrics.")
+
+
+def build(node: Any, path: str, trusted: Sequence[str] = (), **arguments: Any) -> Any:
+    """Check the node that stands at `path` and make the object its `_target_` names.
+
+    `arguments` are handed on as they are beside the node's own keys. Raises ConfigError where a target is not
+    trusted, does not exist, or does not take what it is given.
+    """
+    check(node, path, trusted, given=arguments)
+    return _maker(node)(**arguments)
+
+
+def build_later(
+    node: Any, path: str, trusted: Sequence[str] = (), given: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """Check like `build`, and return what makes the object once the arguments called `given` are known."""
+    check(node, path, trusted, given)
+    return _maker(node)
+
+
+def _maker(node: Any) -> Callable[..., Any]:
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", _partial_=True)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):  # of a target below this one, which is made at once
+            raise error.__cause__ from None
+        raise
+
+
+def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[str] = ()) -> None:
+    """Check the target at `path`, and every target below it, without importing or making anything."""
+    for place, found in _targets(node, path):
+        _check_target(found, place, trusted, given if place == path else ())
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield path, node
+        for key in map(str, node):
+            yield from _targets(node[key], f"{path}.{key}")
+    elif isinstance(node, ListConfig):
+        for place, item in enumerate(node):
+            yield from _targets(item, f"{path}[{place}]")
+
+
+def _check_target(node: DictConfig, path: str, trusted: Sequence[str], given: Collection[str]) -> None:
+    target = str(node["_target_"])
+    if not target.startswith((*TRUSTED, *trusted)):
+        allowed = ", ".join((*TRUSTED, *trusted))
+        raise ConfigError(
+            f"{path}._target_: {target} is not under {allowed}; add its prefix to trusted_targets to allow it"
+        )
+    try:
+        expected = signature(target)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{path}._target_: there is no {target} ({error})") from error
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)
+    own = {str(key): value for key, value in values.items() if str(key) not in RESERVED}
+    _check_arguments(own, path, target, expected)
+    _check_complete(node, path, target, expected, {*own, *given})
+
+
+RESERVED = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+
+
+def _check_arguments(own: dict[str, Any], path: str, target: str, expected: Signature) -> None:
+    parameters = expected.parameters
+    open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in own.items():
+        if key not in parameters:
+            if open_ended:
+                continue
+            raise ConfigError(f"{path}.{key}: {target} takes no {key}{nearest(key, list(parameters))}")
+        wanted = parameters[key].annotation
+        if not accepts(wanted, value):
+            raise ConfigError(f"{path}.{key}: {value!r} is not of type {wanted}")
+
+
+def _check_complete(node: DictConfig, path: str, target: str, expected: Signature, present: set[str]) -> None:
+    if node.get("_partial_") or node.get("_args_"):
+        return
+    variable = (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
+    for name, parameter in expected.parameters.items():
+        if parameter.default is Parameter.empty and parameter.kind not in variable and name not in present:
+            raise ConfigError(f"{path}.{name}: missing; {target} needs it")

@@ -1,0 +1,109 @@
+"""Everything about a configuration that can be found wrong before anything heavy is imported or written."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from workbench.common.errors import ConfigError
+from workbench.common.redaction import is_secret_name
+from workbench.common.suggestions import nearest
+from workbench.common.workspace import options
+from workbench.config.build import check
+from workbench.config.compatibility import check_pairing
+from workbench.config.optimizers import check_optimizer, check_schedule
+from workbench.run.folder import weights_file
+
+# What Lightning would refuse only once torch is loaded and the run folder made.
+TRAINER_WORDS = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "precision": (
+        "auto", "16", "32", "64", "bf16", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32-true",
+        "64-true", "transformer-engine", "transformer-engine-float16",
+    ),
+    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "fsdp_cpu_offload"),
+}  # fmt: skip
+SIZES = ("width", "depth", "heads", "points")  # of a network
+# What the experiment hands to each target beside the keys of its node.
+GIVEN = {
+    "data": (),
+    "model": ("in_features", "out_features", "image_shape"),
+    "task": ("data", "network", "settings", "optimizers", "schedules", "seed"),
+    "trainer": (),
+}
+
+
+def check_config(config: DictConfig) -> None:
+    """Raise ConfigError for the first value, name or target that cannot be right."""
+    _check_name(config.experiment_name)
+    OmegaConf.to_object(config.hparams)
+    _check_secrets(config, "")
+    check_optimizer(config.hparams.optimizer, config.optimizers)
+    check_schedule(config.hparams.schedule, config.schedules)
+    if config.init_from:
+        weights_file(Path(config.init_from))
+    for group, given in GIVEN.items():
+        _check_group(config, group, given)
+    check_pairing(config)
+    _check_trainer(config.trainer)
+    for name, node in (config.loggers or {}).items():
+        check(node, f"loggers.{name}", config.trusted_targets)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[\w][\w .+-]*", name):
+        raise ConfigError(
+            f"experiment_name: {name!r} names a folder; use letters, digits, spaces and _ . + -"
+        )
+
+
+def _check_group(config: DictConfig, group: str, given: Sequence[str]) -> None:
+    node = config[group]
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{group}: names no _target_; choose one of {', '.join(options(group))}")
+    check(node, group, config.trusted_targets, given)
+    for key in SIZES:
+        value = node.get(key)
+        if isinstance(value, int) and value < 1:
+            raise ConfigError(f"{group}.{key}: {value} is not a number above 0")
+
+
+def _check_trainer(node: DictConfig) -> None:
+    for key, words in TRAINER_WORDS.items():
+        if isinstance(node.get(key), DictConfig):
+            continue
+        word = str(node.get(key, "auto"))
+        if word not in words:
+            close = nearest(word, words) or f"; there is {', '.join(words)}"
+            raise ConfigError(f"trainer.{key}: there is no {word}{close}")
+    if not node.get("log_every_n_steps", 1):
+        raise ConfigError("trainer.log_every_n_steps: 0 is not a number above 0")
+    if node.get("accelerator") in ("gpu", "cuda"):
+        _check_gpus(node.get("devices", "auto"))
+
+
+def _check_gpus(devices: Any) -> None:
+    import torch
+
+    present = torch.cuda.device_count()
+    if not present and not torch.backends.mps.is_available():
+        raise ConfigError(
+            "trainer.accelerator: there is no GPU here (or no driver); leave it at auto, or cpu"
+        )
+    if isinstance(devices, int) and devices > max(present, 1):
+        raise ConfigError(f"trainer.devices: {devices} GPUs are asked for, and there are {max(present, 1)}")
+
+
+def _check_secrets(node: Any, path: str) -> None:
+    if not isinstance(node, DictConfig):
+        return
+    for key in map(str, node):
+        if is_secret_name(key):
+            raise ConfigError(
+                f"{path}{key}: a secret has no place in a configuration, which is kept and shared; "
+                "set it in the environment or in .env, where its client looks for it"
+            )
+        if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+            _check_secrets(node[key], f"{path}{key}.")

@@ -1,0 +1,55 @@
+"""Words `key=value` of the small commands: taken as they are typed, so that any path may stand there."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from workbench.common.errors import ConfigError, UserError
+
+Words = TypeVar("Words")
+
+
+def command(about: str, kind: type[Words], act: Callable[[Words], int], defaults: Path | None = None) -> int:
+    """Read the words of this process into the dataclass `kind`, act, and return the exit code."""
+    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+        print(about.strip())
+        return 0
+    try:
+        return act(read_words(kind, sys.argv[1:], defaults))
+    except UserError as error:
+        return error.tell()
+    except KeyboardInterrupt:
+        return 130
+
+
+def read_words(kind: type[Words], typed: Sequence[str], defaults: Path | None = None) -> Words:
+    """Return the dataclass with what stands in the YAML file `defaults`, then what was typed.
+
+    Raises ConfigError for what is no word, an unknown key, or a value of another type.
+    """
+    config = OmegaConf.structured(kind)
+    known = [field.name for field in dataclasses.fields(config._metadata.object_type)]
+    if defaults is not None:
+        config = OmegaConf.merge(config, OmegaConf.load(defaults))
+    for word in typed:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word}: write key=value; keys are {', '.join(known)}")
+        if key not in known:
+            from workbench.common.suggestions import nearest  # loads Hydra, which only a mistake waits for
+
+            raise ConfigError(f"{key}: there is no such key{nearest(key, known) or f'; keys are {known}'}")
+        _set(config, key, value)
+    return OmegaConf.to_object(config)  # type: ignore[return-value]
+
+
+def _set(config: Any, key: str, value: str) -> None:
+    try:
+        config[key] = None if value == "null" else value
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error

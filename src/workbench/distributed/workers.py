@@ -1,0 +1,86 @@
+"""Ranks 1 to n-1 on this machine: started by rank 0 where nobody else does, watched, and ended with it.
+
+They run `workbench.train.worker <run folder>`, not the command line again: a sweep, `resume=` or `latest`
+would mean something else by then. Lightning, which would start them itself, kills rank 0 outright when one
+fails.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench.common.errors import RankFailed, UserError
+from workbench.common.workspace import ROOT
+from workbench.distributed.failures import find_failure, leave_note
+
+LEAVING_SECONDS = 5.0  # in which rank 0 notices by itself that another one is gone
+STUCK_SECONDS = 30.0  # after which it is in a call of the network that no signal ends
+
+
+class Followers:
+    """Holds the other processes of a machine while rank 0 trains.
+
+    Within it Lightning finds in the environment what torchrun would have set. `give_up` ends rank 0 where
+    nothing else does.
+    """
+
+    def __init__(
+        self, folder: Path, number: int, address: str, port: int, give_up: Callable[[RankFailed], None]
+    ) -> None:
+        self._folder = folder
+        self._number = number
+        self._give_up = give_up
+        self._variables = {"MASTER_ADDR": address, "MASTER_PORT": str(port), "NODE_RANK": "0"}
+        self._earlier = dict(os.environ)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._left = threading.Event()
+
+    def __enter__(self) -> "Followers":
+        os.environ.update(self._variables, LOCAL_RANK="0")
+        self._processes = [self._start(rank) for rank in range(1, self._number)]
+        threading.Thread(target=self._watch, name="followers", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self._kill()
+        for name in (*self._variables, "LOCAL_RANK"):
+            os.environ.pop(name, None)
+        os.environ.update({name: self._earlier[name] for name in self._variables if name in self._earlier})
+
+    def _start(self, rank: int) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        threads = str(max(1, (os.cpu_count() or 1) // self._number))
+        environment = {"OMP_NUM_THREADS": threads, **os.environ, "LOCAL_RANK": str(rank), "PYTHONPATH": path}
+        command = [sys.executable, "-m", "workbench.train.worker", str(self._folder), str(os.getpid())]
+        # in a session of its own: Ctrl-C is for rank 0, which ends the others
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def _watch(self) -> None:
+        while not self._left.wait(0.2):
+            for rank, process in enumerate(self._processes, 1):
+                if process.poll():
+                    self._bring_down(rank, process.returncode)
+                    return
+
+    def _bring_down(self, rank: int, code: int) -> None:
+        """Let a rank's failure end all others; rank 0 may be waiting for it in a collective call."""
+        if find_failure(self._folder, patience=0) is None:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            leave_note(self._folder, rank, UserError(f"its process {how}"))
+        self._kill()
+        if self._left.wait(LEAVING_SECONDS):
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not self._left.wait(STUCK_SECONDS):
+            self._give_up(find_failure(self._folder) or RankFailed(f"rank {rank} failed"))
+
+    def _kill(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with its data workers; they hold nothing
+                process.wait()

@@ -1,0 +1,123 @@
+"""From a finished run back to its model: rebuilt from its own configuration, weights loaded safely."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.workspace import ROOT, load_env
+from workbench.config.checks import check_config
+from workbench.config.choose import load_config
+from workbench.config.schema import register
+from workbench.run.checkpoints import load_weights, read_checkpoint
+from workbench.run.folder import is_run_folder, weights_file
+from workbench.tracking.mlflow import connect, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from workbench.train.base import RunTask
+
+FILES = ("config.yaml", "checkpoints/best.ckpt")
+
+
+def load_model(run: str | Path, experiment_name: str | None = None, outputs: Path | None = None) -> "RunTask":
+    """Return the task of a run in evaluation, its network filled with the best weights, for post-processing.
+
+    `run` is a run folder; or with `experiment_name` the name of one (its last four characters are enough), or
+    MLflow's id of the run. The data are not touched: `task.preprocessing_train()` reads them. Raises
+    ConfigError where there is no such run, UserError where its checkpoint is damaged.
+    """
+    folder = _find_folder(run, experiment_name, outputs or ROOT / "outputs")
+    if folder is not None:
+        return rebuild(folder)
+    with TemporaryDirectory() as copy:
+        return rebuild(_download(str(run), str(experiment_name), Path(copy)))
+
+
+def _find_folder(run: str | Path, experiment_name: str | None, outputs: Path) -> Path | None:
+    if experiment_name is None:
+        for folder in (Path(run).expanduser(), ROOT / run):
+            if is_run_folder(folder):
+                return folder.resolve()
+        raise ConfigError(f"{run} is not a run folder: it has no config.yaml; or give an experiment_name too")
+    runs = outputs / experiment_name
+    found = [path for path in runs.glob(f"*{run}") if is_run_folder(path) and not path.is_symlink()]
+    _require_one(run, [path.name for path in found])
+    return found[0] if found else None
+
+
+def _require_one(run: str | Path, names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise ConfigError(f"{run} could be each of {', '.join(sorted(names))}: write more of it")
+
+
+def _download(run: str, experiment_name: str, folder: Path) -> Path:
+    """Fetch from MLflow what a rebuilt model needs."""
+    load_env()
+    where = tracking_uri()
+    client = connect(where)
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(experiment_name)
+    found: list[Run] = client.search_runs([experiment.experiment_id], max_results=1000) if experiment else []
+    same = [known for known in found if run == known.info.run_id or known.info.run_name.endswith(run)]
+    _require_one(run, [known.info.run_name for known in same])
+    if not same:
+        raise ConfigError(f"there is no run {run} of {experiment_name}, neither in outputs/ nor at {where}")
+    try:
+        for file in FILES:
+            path = Path(client.download_artifacts(same[0].info.run_id, file))
+            (folder / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / file)
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"{run} of {experiment_name} has no checkpoint at {where}") from error
+    return folder
+
+
+def rebuild(folder: Path) -> "RunTask":
+    """Return the task of a run folder in evaluation, its network filled with the best weights."""
+    from workbench.train.training import build_task
+
+    register()
+    config = load_config(folder)
+    check_config(config)
+    task = build_task(config)
+    arguments = read_checkpoint(weights_file(folder)).get("network_arguments")
+    if arguments is None:  # a checkpoint of an earlier version
+        task.preprocessing_train()
+        arguments = task.network_arguments()
+    task.network = task.make_network(**arguments)
+    try:
+        task.network.load_state_dict(load_weights(folder))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{folder}: its weights do not fit the network of its config.yaml ({reason})"
+        ) from error
+    return task.eval()
+
+
+def with_model(folder: Path) -> Path:
+    """Return `<run folder>/model/`; make it from the run's configuration, data and weights if need be.
+
+    Raises UserError where the run has no weights, or what it learned is not about images.
+    """
+    model = folder / "model"
+    if not (model / "model.pt2").is_file():
+        print(f"{folder} has no model/ yet: it is made from its weights and data")
+        _make(folder)
+    return model
+
+
+def _make(folder: Path) -> None:
+    from workbench.train.export import write_task
+
+    task = load_model(folder)
+    task.fetch_data()
+    task.preprocessing_train()
+    task.on_test_start()  # where a threshold is chosen
+    if not write_task(task, folder):
+        raise UserError(f"{folder}: its data are no images, so it has no model that judges any")

@@ -1,0 +1,83 @@
+"""What a run was made of: command, code, packages, hardware; written before the first step."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from workbench.common.errors import DataError
+from workbench.common.files import read_json, write_json
+from workbench.common.redaction import redact
+from workbench.common.workspace import ROOT
+
+
+def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> None:
+    """Write config.yaml (interpolations intact), overrides.yaml, environment.json and uncommitted.diff."""
+    _write(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=False))
+    _write(folder / "overrides.yaml", OmegaConf.to_yaml(overrides))
+    _write(folder / "uncommitted.diff", _git("diff", "HEAD") or "")
+    write_json(folder / "environment.json", environment(config))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(redact(text), encoding="utf-8")
+
+
+def environment(config: DictConfig) -> dict[str, Any]:
+    """Return command, seed, commit, hardware and exact package versions as plain values."""
+    return {
+        "command": redact(shlex.join([Path(sys.executable).name, *sys.argv])),
+        "directory": str(Path.cwd()),
+        "seed": config.seed,
+        "commit": _git("rev-parse", "HEAD"),
+        "untracked": (_git("ls-files", "--others", "--exclude-standard") or "").splitlines(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpus": os.cpu_count(),
+        "gpus": _gpus(),
+        "packages": _packages(),
+    }
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace").strip("\n")
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+
+
+def _packages() -> dict[str, str]:
+    """List what is installed by the names of the metadata folders: reading the metadata takes a second."""
+    names = (found.name for entry in sys.path for found in Path(entry).glob("*.dist-info"))
+    return dict(sorted(name.removesuffix(".dist-info").split("-", 1) for name in names))
+
+
+def record_data(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Write data.json; raise DataError where a resumed run finds other data than it began with."""
+    path = folder / "data.json"
+    found = json.loads(json.dumps(fingerprint))
+    if not path.is_file():
+        write_json(path, found)
+        return
+    kept = read_json(path)
+    if kept is None:
+        raise DataError(f"{path}: it is damaged; remove it to go on with the data as they are now")
+    changed = ", ".join(key for key in {**kept, **found} if kept.get(key) != found.get(key))
+    if changed:
+        raise DataError(
+            f"the data have changed since this run began ({changed}, see {path}): start a new run"
+        )

@@ -1,0 +1,89 @@
+"""summary.json: how a run ended; and the lock of its folder, held while its process lives."""
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.files import is_held, read_json, write_json
+from workbench.common.redaction import redact
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read a run's summary; empty where the run never began or the file is damaged."""
+    return read_json(folder / "summary.json") or {}
+
+
+def status(folder: Path) -> str:
+    """Return running, finished, failed or interrupted; dead for a run that was killed without a word."""
+    said = str(read_summary(folder).get("status", "unknown"))
+    return "dead" if said == "running" and not is_held(folder / ".lock") else said
+
+
+def take_lock(folder: Path) -> IO[str]:
+    """Keep other processes from writing into a run folder; raise ConfigError where one does."""
+    lock = (folder / ".lock").open("w")  # the kernel lets go of it however the process ends
+    os.register_at_fork(after_in_child=lock.close)  # a data worker may outlive a killed run for seconds
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(f"{folder} is still being written by a living run; stop that one first") from None
+    return lock
+
+
+def release_lock(lock: IO[str]) -> None:
+    """Let go of a run folder; to close the file is not enough: a forked worker may have it open."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    lock.close()
+
+
+class Recording:
+    """Holds a run folder for one process: the lock that dies with it, and the summary."""
+
+    def __init__(self, folder: Path, resumed: bool) -> None:
+        self.folder = folder
+        self.resumed = resumed
+        self._lock = take_lock(folder)
+        earlier = read_summary(folder) if resumed else {}
+        started = earlier.get("started", round(time.time(), 3))
+        self._summary: dict[str, Any] = {"status": "running", "started": started, "process": os.getpid()}
+        self._write()
+
+    @property
+    def started(self) -> float:
+        """Unix time of the run's first start."""
+        return float(self._summary["started"])
+
+    def write_end(self, ended_as: str, metrics: dict[str, float], error: str | None) -> None:
+        """Write how the run ended."""
+        self._summary |= {"status": ended_as, "ended": round(time.time(), 3), "metrics": metrics}
+        if error:
+            self._summary["error"] = redact(error)
+        try:
+            self._write()
+        except OSError:
+            if ended_as == "finished":
+                raise  # else what ended the run is told, most likely of the same disk
+
+    def give_up(self, error: UserError) -> None:
+        """End the process at once, where it cannot end as usual."""
+        self.write_end("failed", {}, str(error))
+        os._exit(error.tell())
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        release_lock(self._lock)
+
+    def _write(self) -> None:
+        path = self.folder / "summary.json"
+        try:
+            write_json(path, self._summary)
+        except OSError:
+            if not path.is_file():
+                raise
+            with path.open("r+", encoding="utf-8") as file:  # its own block is all a full disk has left
+                file.write(json.dumps(self._summary))
+                file.truncate()

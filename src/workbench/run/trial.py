@@ -1,0 +1,84 @@
+"""A run that is a trial of a search: what its folder says of the study, and what the study is told of it."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.common.files import read_json, write_json
+from workbench.run.metrics_file import Row, read_metrics
+
+
+@dataclass(frozen=True)
+class TrialNote:
+    """trial.json of a run folder: which trial of which study it is; `tags` are for trackers.
+
+    `pruner` is the part of `sweep` that names one, or None where trials are run to their end.
+    """
+
+    study: str
+    storage: str
+    number: int
+    trial_id: int
+    metric: str
+    pruner: dict[str, Any] | None
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it into a run folder, which may not be there yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / NOTE, asdict(self))
+
+
+def read_note(folder: Path) -> TrialNote | None:
+    """Read what a run folder says of its study; None where the run is no trial."""
+    content = read_json(folder / NOTE)
+    return TrialNote(**content) if content else None
+
+
+def trial_folder() -> Path | None:
+    """Return the run folder that a sweep has chosen for this process; None outside of one."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    config = HydraConfig.get()
+    if config.mode is RunMode.MULTIRUN:
+        return Path(config.runtime.output_dir)
+    return Path(config.run.dir) if config.run.dir != "." else None
+
+
+def best_values(folder: Path, monitor: str, mode: str, metrics: list[str]) -> list[float]:
+    """Return validation metrics of the epoch whose weights were kept: the best by `monitor`.
+
+    Raises LookupError where the run has logged none.
+    """
+    rows = [row for row in read_metrics(folder) if row.axis == "epoch"]
+    kept = _best_epoch(rows, monitor, mode)
+    values = {row.name: row.value for row in rows if row.epoch == kept}
+    for name in metrics:
+        if name not in values:
+            known = ", ".join(sorted(each for each in values if not each.startswith("test/")))
+            raise LookupError(f"the run logged no {name}; it logged {known}")
+    return [values[name] for name in metrics]
+
+
+def _best_epoch(rows: list[Row], monitor: str, mode: str) -> int:
+    sign = 1 if mode == "min" else -1
+    watched = [(sign * row.value, row.epoch) for row in rows if row.name == monitor]
+    if not watched:
+        raise LookupError(f"the run logged no {monitor}")
+    return min(watched)[1]
+
+
+RESULTS = "optimization_results.yaml"
+TABLE = "trials.csv"
+NOTE = "trial.json"
+
+
+def is_sweep(folder: Path) -> bool:
+    """Tell whether a folder holds the run folders of a sweep, one of which has ended."""
+    return (folder / RESULTS).is_file()
+
+
+def is_trial(run_folder: Path) -> bool:
+    """Tell whether a run is a trial of a sweep."""
+    return (run_folder / NOTE).is_file()

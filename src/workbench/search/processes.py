@@ -1,0 +1,120 @@
+"""Trials as processes of their own: started in free slots, waited for, ended when the sweep ends."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
+
+from workbench.common.workspace import ROOT
+from workbench.config.command_line import quoted
+
+TRAIN = ROOT / "src/train.py"
+CONSOLE = "console.txt"  # what a trial prints, in its run folder
+LOOK_EVERY = 0.05  # seconds
+TIME_TO_CLOSE = 60.0  # seconds a trial has to end its run after a signal
+NOT_OF_A_RUN = (
+    "hydra/launcher",
+    "hydra.launcher",
+    "hydra/sweeper",
+    "hydra.sweep",
+    "hydra.mode",
+    "hydra.run.",
+)
+
+
+def run_each(
+    jobs: Iterable[tuple[int, list[str], Path]], slots: int, config: DictConfig
+) -> Iterator[tuple[int, JobReturn]]:
+    """Give each job's number and result as it ends; where the caller stops, its processes are stopped too."""
+    hydra_words = [word for word in config.hydra.overrides.hydra if not word.startswith(NOT_OF_A_RUN)]
+    waiting, running = iter(jobs), dict[int, tuple[int, subprocess.Popen[bytes]]]()
+    try:
+        while True:
+            for slot in sorted(set(range(max(1, slots))) - running.keys()):
+                if (job := next(waiting, None)) is None:
+                    break
+                running[slot] = job[0], _start(job[1] + hydra_words, job[2], _environment(slot, slots))
+            if not running:
+                return
+            time.sleep(LOOK_EVERY)
+            for slot, (number, process) in list(running.items()):
+                if process.poll() is not None:
+                    del running[slot]
+                    yield number, _result(process.returncode)
+    finally:
+        _stop([process for _, process in running.values()])
+
+
+def _start(words: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        str(TRAIN),
+        *words,
+        f"hydra.run.dir={quoted(folder.absolute())}",
+    ]
+    with (folder / CONSOLE).open("ab") as console:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # its ranks and data workers are ended with it
+        )
+
+
+def _environment(slot: int, slots: int) -> dict[str, str]:
+    """Give a slot its share of the GPUs: with fewer GPUs than slots, some share one."""
+    gpus = visible_gpus()
+    if not gpus:
+        return dict(os.environ)
+    each = max(1, len(gpus) // slots)
+    first = slot * each % len(gpus)
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(gpus[first : first + each])}
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [word.strip() for word in chosen.split(",") if word.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _result(code: int) -> JobReturn:
+    if code == 0:
+        return JobReturn(status=JobStatus.COMPLETED)
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(f"its process {how}"))
+
+
+def _stop(processes: "list[subprocess.Popen[bytes]]") -> None:
+    """Let each run be closed as by Ctrl-C; kill what does not end."""
+    for process in processes:
+        _signal(process, signal.SIGINT)
+    deadline = time.monotonic() + TIME_TO_CLOSE
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+            process.wait()
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,120 @@
+"""What a sweep tells a person: a line for each trial; at the end a table, what failed, the best command."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.common.files import one_at_a_time
+from workbench.common.workspace import typed
+from workbench.config.command_line import command
+from workbench.run.trial import RESULTS, TABLE
+from workbench.search import study as studies
+from workbench.search.drawing import draw
+from workbench.search.goal import Goal, Job
+from workbench.search.results import Results
+from workbench.search.space import Space
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+SHOWN = 20  # trials in the table on the screen; trials.csv has them all
+
+
+class Report:
+    """The voice of one sweep."""
+
+    def __init__(self, study: "Study", space: Space, goal: Goal, folder: Path) -> None:
+        self.study, self.space, self.goal, self.folder = study, space, goal, folder
+        self.results = Results(study, space, goal, folder)
+        self._said: set[str] = set()
+
+    def begin(self) -> None:
+        """Say what is to be done, and what has been done already."""
+        done = len(self.results.finished() - {studies.folder_name(t) for t in studies.waiting(self.study)})
+        wanted, kind = self.goal.n_trials, f"a search for the best {' and '.join(self.goal.metrics)}"
+        if wanted is None:
+            wanted, kind = self.space.size, "every combination"
+        earlier = f", {done} finished already" if done else ""
+        print(f"sweep: {wanted} trials ({kind}){earlier}; {typed(self.folder)}", flush=True)
+
+    def begins(self, job: Job) -> None:
+        """Say which trial begins."""
+        print(f"trial {job.folder.name}: {' '.join(job.words[len(self.space.fixed) :])}", flush=True)
+
+    def ended(self, job: Job, error: str | None) -> None:
+        """Say how a trial ended, and keep the best so far on disk."""
+        trial = self.study.get_trials(deepcopy=False)[job.trial.number]
+        ended_as = "pruned" if trial.state.name == "PRUNED" else "finished"
+        shown = f"failed: {error}" if error else f"{ended_as}, {self._values(trial)}"
+        print(f"trial {job.folder.name}: {shown}", flush=True)
+        with self._alone():
+            self.results.write_best()
+
+    def taken_up(self, number: int) -> None:
+        """Say that a trial whose process died is to be run again."""
+        print(f"trial {number} was broken off; it is taken up again", flush=True)
+
+    def say_once(self, line: str) -> None:
+        """Say a line that is true for a while."""
+        if line not in self._said:
+            self._said.add(line)
+            print(line, flush=True)
+
+    def tell_how_to_go_on(self) -> None:
+        """Say by which command the sweep goes on."""
+        print(
+            f"\nthe sweep stopped; the same command goes on with it:\n  {command(sys.argv[1:])}", flush=True
+        )
+
+    def write(self) -> None:
+        """Write what remains of a sweep: the best, all trials as a table, and figures."""
+        with self._alone():
+            self.results.write_best()
+            self.results.write_table()
+            draw(self.study, self.results.ranked(), self.goal, self.space, self.folder / "figures")
+
+    def show(self) -> None:
+        """Print the table of trials, what failed with its log, and the best command."""
+        print("\n" + "\n".join(self._lines()), flush=True)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Let the workers of a sweep, who share its folder, write one after the other."""
+        return one_at_a_time(self.folder / ".results.lock")
+
+    def _lines(self) -> Iterator[str]:
+        yield from self._table()
+        for trial in self.results.failed():
+            name = studies.folder_name(trial)
+            yield f"\n  trial {name} failed: {trial.user_attrs.get(studies.ERROR, 'its process died')}"
+            yield f"    log: {typed(_log(self.folder / name))}"
+        for trial in self.results.best():
+            yield f"\n  best: trial {studies.folder_name(trial)}, {self._values(trial)}"
+            yield f"    {self.results.command(trial)}"
+        yield f"\n  results  {typed(self.folder / RESULTS)}"
+        if (self.folder / "figures").is_dir():
+            yield f"  figures  {typed(self.folder / 'figures')}"
+
+    def _table(self) -> Iterator[str]:
+        rows = self.results.rows()
+        yield from (f"  {row}" for row in _aligned(rows[: SHOWN + 1]))
+        if len(rows) > SHOWN + 1:
+            yield f"  ... {len(rows) - SHOWN - 1} more in {typed(self.folder / TABLE)}"
+
+    def _values(self, trial: "FrozenTrial") -> str:
+        pairs = zip(self.goal.metrics, trial.values or [], strict=False)
+        return ", ".join(f"{name} {value:.6g}" for name, value in pairs)
+
+
+def _log(folder: Path) -> Path:
+    known = [folder / name for name in ("train.log", "console.txt")]
+    return next((path for path in known if path.is_file()), folder)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,106 @@
+"""Everything about a sweep that can be found wrong before anything is made; then its parts, put together."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.utils import get_class
+from omegaconf import DictConfig, ListConfig, open_dict
+
+from workbench.common.errors import ConfigError
+from workbench.common.rank import started_together
+from workbench.config.checks import check_config
+from workbench.config.choose import choose_config
+from workbench.search.goal import Goal
+from workbench.search.mlflow_parent import Parent
+from workbench.search.samplers import as_list, check_sweep
+from workbench.search.space import Space, read_space
+from workbench.search.storage import storage_address
+from workbench.search.sweep import Sweep
+from workbench.tracking.trackers import build_trackers
+
+OWN_PROCESS = ("SubprocessLauncher", "SlurmLauncher")  # each trial starts its own ranks
+TRIALS = 20  # of a search that has no end of its own
+
+
+def prepare(config: DictConfig, hydra_context: Any, task_function: Any, arguments: Sequence[str]) -> Sweep:
+    """Return the sweep that a command line asks for; ConfigError for the first mistake."""
+    check_sweep(config.sweep)
+    folder = Path(config.hydra.sweep.dir)
+    address = storage_address(config.sweep.storage, folder)
+    loader = hydra_context.config_loader
+    space = read_space(arguments, loader, as_study=config.sweep.n_trials is not None)
+    first = None
+    for checked in _compositions(config, loader, space):
+        check_config(checked)
+        _check_start(checked, config)
+        first = first or checked
+    assert first is not None
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=hydra_context, task_function=task_function
+    )
+    trackers = build_trackers(first)
+    goal = _goal(config.sweep, first, space)
+    return Sweep(config, launcher, space, goal, address, lambda: Parent(trackers, first, folder))
+
+
+def _compositions(config: DictConfig, loader: Any, space: Space) -> Iterator[DictConfig]:
+    for swept in space.words_to_check():
+        words = [*space.fixed, *swept]
+        composed = loader.load_sweep_config(config, words)
+        with open_dict(composed):
+            del composed["hydra"]
+        yield choose_config(composed, words)
+
+
+def _check_start(trial: DictConfig, config: DictConfig) -> None:
+    """Refuse what can only be meant for one run."""
+    if trial.debug:
+        raise ConfigError("debug=True follows one batch of one run; leave out -m")
+    if trial.resume:
+        raise ConfigError("resume continues one run; a sweep goes on by the same command, without resume")
+    launcher = config.hydra.launcher._target_.rpartition(".")[2]
+    devices = _devices(trial.trainer)
+    if started_together() > 1:
+        raise ConfigError("-m under torchrun or srun: each process would run the whole sweep; start it alone")
+    if devices > 1 and launcher not in OWN_PROCESS:
+        raise ConfigError(
+            f"trainer: {devices} devices with -m need a process for each trial: add hydra/launcher=subprocess"
+        )
+
+
+def _devices(trainer: DictConfig) -> int:
+    """Return on how many devices a trial runs."""
+    devices = trainer.get("devices", "auto")
+    if isinstance(devices, ListConfig):
+        count = len(devices)
+    elif str(devices) in ("auto", "-1"):
+        count = 1 if trainer.get("accelerator", "auto") == "cpu" else max(1, _gpus())
+    elif "," in str(devices):
+        count = len([word for word in str(devices).split(",") if word])
+    else:
+        count = int(devices)
+    return count * int(trainer.get("num_nodes", 1))
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _goal(sweep: DictConfig, first: DictConfig, space: Space) -> Goal:
+    """Say what is sought: the task's own metric and direction, unless `sweep` names others."""
+    task = get_class(first.task._target_)
+    monitor, mode = getattr(task, "monitor", None), getattr(task, "monitor_mode", None)
+    if not isinstance(monitor, str) or not isinstance(mode, str):
+        raise ConfigError(f"task: {first.task._target_} names no metric to choose its best epoch by")
+    metrics = as_list(sweep.metric) or [monitor]
+    directions = as_list(sweep.direction)
+    if not directions and metrics != [monitor]:
+        raise ConfigError(f"sweep.direction: say minimize or maximize for {', '.join(metrics)}")
+    n_trials = sweep.n_trials if space.is_finite or sweep.n_trials else TRIALS
+    return Goal(
+        monitor, mode, metrics, directions or [{"min": "minimize", "max": "maximize"}[mode]], n_trials
+    )

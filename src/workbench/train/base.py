@@ -1,0 +1,222 @@
+"""What a run needs of every task, and a researcher need not read: Lightning's hooks, seeds, step log."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor, nn
+
+from workbench.common.errors import NonFiniteLoss
+from workbench.config.optimizers import make_optimizer, make_schedule
+from workbench.distributed.gathering import mean_over_ranks
+from workbench.run.checkpoints import fill
+from workbench.run.folder import is_run_folder
+from workbench.run.provenance import record_data
+from workbench.train.loading import EpochSampler, SetData
+from workbench.train.run_logger import RunLogger
+from workbench.train.step_log import BadStep, StepLog
+
+SEED_STRIDE = 1_000_003  # keeps the streams of two seeds apart for as many epochs
+
+ADVICE = "Try a lower hparams.learning_rate or hparams.gradient_clip"
+
+
+class RunTask(LightningModule):
+    """Learns from `data` with a network that `network` makes; the type that a run, and a loaded model, has.
+
+    `settings` are the hyper-parameters of the root, `optimizers` and `schedules` the tables of those names.
+    `monitor` and `monitor_mode` (min or max) choose the best epoch in place of the class's own.
+    """
+
+    monitor = "val/loss"
+    monitor_mode = "min"
+
+    def __init__(
+        self,
+        data: SetData,
+        network: Callable[..., nn.Module],
+        settings: Mapping[str, Any],
+        optimizers: Mapping[str, Any],
+        seed: int,
+        schedules: Mapping[str, Any] | None = None,
+        monitor: str | None = None,
+        monitor_mode: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.data = data
+        self.make_network = network
+        self.settings = settings
+        self.optimizer_table, self.schedule_table = optimizers, schedules or {}
+        self.seed = seed
+        if monitor is not None:
+            self.monitor = monitor
+        if monitor_mode is not None:
+            self.monitor_mode = monitor_mode
+        self.initial_weights: Mapping[str, Tensor] | None = None
+        self.network: nn.Module
+        self._is_prepared = False
+        self.step_log = StepLog()
+
+    # What a task says
+
+    def fetch_data(self) -> None:
+        """Look up or download the data."""
+        raise NotImplementedError
+
+    def preprocessing_train(self) -> None:
+        """Read the data and split them."""
+        raise NotImplementedError
+
+    def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:
+        """Train, then test; return the metrics."""
+        raise NotImplementedError
+
+    def network_arguments(self) -> dict[str, Any]:
+        """Return what the maker of the network is given; the data are set up by then."""
+        raise NotImplementedError
+
+    def training_values(self, batch: Any) -> dict[str, Tensor]:
+        """Return the loss (first, with its gradient) and what else is logged of a training step, by name."""
+        raise NotImplementedError
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the groups that torch's optimizers take: `params`, and a learning rate `lr` of their own."""
+        return [{"params": list(self.parameters())}]
+
+    def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
+        """Return a module from images `[B, H, W, 3]` uint8 to named tensors, and what it takes and answers.
+
+        None where the data are no images. The description holds plain values (see portable/model.py).
+        """
+        return None
+
+    # Lightning's hooks
+
+    def prepare_data(self) -> None:
+        self.fetch_data()
+
+    def setup(self, stage: str) -> None:
+        if not self._is_prepared:  # Lightning asks before training and again before testing
+            self.preprocessing_train()
+            self._is_prepared = True
+
+    def configure_model(self) -> None:
+        if hasattr(self, "network"):
+            return
+        torch.manual_seed(self.seed)
+        self.network = self.make_network(**self.network_arguments())
+        if self.initial_weights is not None:
+            fill(self.network, self.initial_weights)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["network_arguments"] = self.network_arguments()  # so that it is rebuilt without the data
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameter_groups())
+        schedule = self.make_schedule(optimizer)
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Make the run's optimizer for groups of parameters."""
+        return make_optimizer(groups, self.settings, self.optimizer_table)
+
+    def make_schedule(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Make the run's learning-rate schedule over all its steps; None where it has none."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        return make_schedule(optimizer, steps, self.settings, self.schedule_table)
+
+    def on_fit_start(self) -> None:
+        folder = Path(self.trainer.default_root_dir)
+        if self.trainer.is_global_zero and is_run_folder(folder):
+            record_data(folder, self.data.fingerprint())
+
+    def train_dataloader(self) -> Any:
+        loader = self._divided(self.data.train_dataloader())
+        loader.generator = torch.Generator().manual_seed(self.seed)  # else each start draws from torch's own
+        return loader
+
+    def val_dataloader(self) -> Any:
+        return self._divided(self.data.val_dataloader())
+
+    def test_dataloader(self) -> Any:
+        return self._divided(self.data.test_dataloader())
+
+    def _divided(self, loader: Any) -> Any:
+        """Let a loader of `loading.py` give this rank's share; Lightning divides any other."""
+        if isinstance(getattr(loader, "sampler", None), EpochSampler):
+            loader.sampler.divide(self.global_rank, self.trainer.world_size)
+        return loader
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return self.data.make_batch(batch, training=self.trainer.training)
+
+    def on_train_start(self) -> None:
+        """Start the loader of a resumed epoch anew: Lightning did before it knew which epoch that is."""
+        self._seed(self.current_epoch)
+        if self.current_epoch > 0:
+            loop: Any = self.trainer.fit_loop
+            loader: Any = self.trainer.train_dataloader
+            if hasattr(loader.sampler, "set_epoch"):
+                loader.sampler.set_epoch(self.current_epoch)
+            iter(loop._data_fetcher)
+
+    def on_train_epoch_start(self) -> None:
+        self._seed(self.current_epoch)
+
+    def _seed(self, epoch: int) -> None:
+        """Let randomness depend on rank and epoch alone: a resumed run draws what an unbroken one draws."""
+        torch.manual_seed((self.global_rank * SEED_STRIDE + self.seed) * SEED_STRIDE + epoch)
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor | None:
+        values = self.training_values(batch)
+        self.note_step(self.global_step, batch_index, batch, values)
+        return next(iter(values.values()))
+
+    # The log of steps
+
+    def note_step(self, step: int, batch_index: int, batch: Any, values: Mapping[str, Tensor]) -> None:
+        """Keep the values of a training step, the loss first, and log them where it is time to."""
+        self.step_log.add(step, batch_index, {name: v.detach() for name, v in values.items()}, batch.index)
+        if self._is_logged(step, batch_index):
+            self._log_step(step)
+
+    def on_train_epoch_end(self) -> None:
+        for name, mean in self.step_log.means().items():
+            self.log(f"train/{name}_epoch", mean, batch_size=1, sync_dist=True)
+
+    def _is_logged(self, step: int, batch_index: int) -> bool:
+        trainer = self.trainer
+        interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Trainer's own connector
+        return (step + 1) % interval == 0 or batch_index + 1 == trainer.num_training_batches
+
+    def _log_step(self, step: int) -> None:
+        values, bad = self.step_log.read()
+        if bad is not None:
+            raise NonFiniteLoss(self._describe(bad))
+        values = {f"train/{name}": value for name, value in mean_over_ranks(values, self.device).items()}
+        values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        for logger in self.trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.log_steps(values, epoch=self.current_epoch, step=step)
+
+    def _describe(self, bad: BadStep) -> str:
+        shown = ", ".join(map(str, bad.examples[:8])) + (", ..." if len(bad.examples) > 8 else "")
+        return (
+            f"the loss became {bad.loss} at step {bad.step} (epoch {self.current_epoch}, batch {bad.batch}, "
+            f"training examples {shown}); {self._last_good_checkpoint()}. {ADVICE}"
+        )
+
+    def refuse_loss(self, split: str, loss: float) -> None:
+        """Raise NonFiniteLoss for the loss of a whole split."""
+        raise NonFiniteLoss(
+            f"the {split} loss became {loss} after step {self.global_step} "
+            f"(epoch {self.current_epoch}); {self._last_good_checkpoint()}. {ADVICE}"
+        )
+
+    def _last_good_checkpoint(self) -> str:
+        last = Path(self.trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+        return f"last good checkpoint: {last}" if last.is_file() else "there is no checkpoint yet"

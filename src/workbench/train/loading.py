@@ -1,0 +1,141 @@
+"""Loaders that fetch a whole batch by one index, in an order that depends on seed and epoch alone."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from workbench.common.errors import DataError, UserError
+
+SEED_STRIDE = 1_000_003  # keeps the orders of two seeds apart for as many epochs
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """A new random order each epoch, the same whenever that epoch is run again; without a seed as they stand.
+
+    One rank of several takes every n-th row, the first ones repeated so that all take equally many: in each
+    step they see together what one process would see in a batch n times as large. Lightning, which would
+    divide the rows in another way, leaves a DistributedSampler alone.
+    """
+
+    def __init__(self, size: int, order_seed: int | None) -> None:
+        super().__init__(range(size), num_replicas=1, rank=0)  # type: ignore[arg-type]  # only its length counts
+        self.size = size
+        self.order_seed = order_seed
+
+    def divide(self, rank: int, ranks: int) -> None:
+        """Take one rank's share from now on."""
+        super().__init__(self.dataset, ranks, rank)
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(cycle(self._order()), self.rank, self.total_size, self.num_replicas)
+
+    def _order(self) -> Iterable[int]:
+        if self.order_seed is None:
+            return range(self.size)
+        generator = torch.Generator().manual_seed(self.order_seed * SEED_STRIDE + self.epoch)
+        rows: list[int] = torch.randperm(self.size, generator=generator).tolist()
+        return rows
+
+
+class BatchedRows(Dataset[Any]):
+    """Rows fetched a batch at a time: `take` gets their numbers `[B]` and returns what the loader yields.
+
+    A file that `take` cannot read is a DataError.
+    """
+
+    def __init__(self, size: int, take: Callable[[Tensor], Any]) -> None:
+        self.size = size
+        self.take = take
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitems__(self, rows: list[int]) -> Any:
+        try:
+            return self.take(torch.tensor(rows))
+        except OSError as error:
+            shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+            raise DataError(f"examples {shown} cannot be read: {error}") from error
+
+
+def loader(rows: BatchedRows, batch_size: int, num_workers: int, shuffle_seed: int | None) -> DataLoader[Any]:
+    """Return a loader over rows: in order, or shuffled where a seed is given; the last batch may be small."""
+    return DataLoader(
+        rows,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(rows), shuffle_seed),
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+@contextmanager
+def workers_told() -> Iterator[None]:
+    """Let a mistake that a data worker found be its own line; the traceback torch adds is for the log.
+
+    Raises UserError for a worker that was killed.
+    """
+    try:
+        yield
+    except UserError as error:
+        kind = type(error)
+        trace, _, line = str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")
+        if "DataLoader worker process" not in trace:
+            raise
+        told = kind(line.strip())
+        told.details = str(error)
+        raise told from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        advice = "where memory is short, take fewer workers or none (data.num_workers)"
+        raise UserError(f"{str(error).strip(' .')}; {advice}") from error
+
+
+def hash_of(*tensors: Tensor) -> str:
+    """Return the SHA-256 of the bytes of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+class SetData(Protocol):
+    """Sets with labels; every class in this folder is one, and so is any other with these members."""
+
+    num_features: int  # of an element of a set; known after setup, like the classes
+    classes: list[str]
+
+    def prepare_data(self) -> None:
+        """Look up or download, once per machine."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and split; may be called more than once."""
+
+    def train_dataloader(self) -> Any: ...
+
+    def val_dataloader(self) -> Any: ...
+
+    def test_dataloader(self) -> Any: ...
+
+    def make_batch(self, raw: Any, training: bool) -> Any:
+        """Make a Batch, or an ImageBatch, from what a loader gave, on the device it was moved to."""
+
+    def image(self, split: str, index: int) -> np.ndarray | None:
+        """Return an example's image `[H, W]` or `[H, W, 3]` uint8, where it has one."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return plain values that differ when the data differ."""

@@ -1,0 +1,73 @@
+"""The last lines of a run: its metrics, where everything is, and the command that shows it."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from workbench.common.workspace import typed
+
+TOGETHER = "\u00a0"  # a space at which no line is broken
+
+
+def closing_table(folder: Path, metrics: dict[str, float], trackers: Collection[str]) -> str:
+    """Return the table as text."""
+    rows = list(_folded(metrics))
+    rows.append(("run folder", typed(folder)))
+    if (folder / "figures").is_dir():
+        rows.append(("figures", typed(folder / "figures")))
+    rows += [("look at it", command) for command in _commands(folder, trackers)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["", *(_wrapped(name, value, width) for name, value in rows), ""])
+
+
+def _folded(metrics: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """Give a metric a row; an interval stands beside its metric, and metrics in one folder share a row."""
+    bounds = {name: (f"{name}_low", f"{name}_high") for name in metrics}
+    inside = {bound for pair in bounds.values() for bound in pair}
+    folders: dict[str, list[str]] = {}
+    for name in metrics:
+        folder, _, last = name.rpartition("/")
+        if "/" in folder:
+            folders.setdefault(folder, []).append(f"{last}{TOGETHER}{_number(metrics[name])}")
+    for name, value in metrics.items():
+        folder = name.rpartition("/")[0]
+        low, high = bounds[name]
+        if "/" in folder:
+            if folder in folders:
+                yield folder, "   ".join(folders.pop(folder))
+        elif low in metrics and high in metrics:
+            yield name, f"{_number(value)}  ({_number(metrics[low])} to {_number(metrics[high])})"
+        elif name not in inside:
+            yield name, _number(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.3g}"
+
+
+def _wrapped(name: str, value: str, width: int) -> str:
+    """Break what is wider than the terminal; a path or command stays whole, to be copied."""
+    if "   " not in value:
+        return f"  {name:<{width}}  {value}".replace(TOGETHER, " ")
+    columns = max(shutil.get_terminal_size().columns, width + 30)
+    indent = " " * (width + 4)
+    text = textwrap.fill(value, columns, initial_indent=f"  {name:<{width}}  ", subsequent_indent=indent)
+    return text.replace(TOGETHER, " ")
+
+
+def _commands(folder: Path, trackers: Collection[str]) -> Iterator[str]:
+    if "tensorboard" in trackers:
+        yield f"{_program('tensorboard')} --logdir {typed(folder.parent)}"
+    if "mlflow" in trackers:
+        from workbench.tracking.mlflow import tracking_uri
+
+        uri = tracking_uri()
+        is_server = uri.startswith("http")
+        yield uri if is_server else f"{_program('mlflow')} server --workers 1 --backend-store-uri {uri}"
+
+
+def _program(name: str) -> str:
+    """Return a program's name, with its folder where the environment is not activated."""
+    return name if shutil.which(name) else typed(Path(sys.executable).parent / name)

@@ -1,0 +1,130 @@
+"""The part of an experiment that needs torch: build what a configuration names, train, test, tell."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytorch_lightning as lightning
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import Callback
+
+from workbench.common.errors import RankFailed
+from workbench.config.build import build, build_later
+from workbench.config.checks import GIVEN
+from workbench.distributed.process_group import together
+from workbench.run.checkpoints import last_checkpoint, load_weights
+from workbench.run.folder import find_folder
+from workbench.run.log import quieten
+from workbench.run.trial import trial_folder
+from workbench.search.pruning import pruning
+from workbench.train.base import RunTask
+from workbench.train.checkpointing import BestAndLast, StopsEarly
+from workbench.train.loading import workers_told
+from workbench.train.progress import TrainingBar
+from workbench.train.run_logger import RunLogger
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    config: DictConfig, folder: Path, give_up: Callable[[RankFailed], None] = lambda _: None
+) -> dict[str, float]:
+    """Run one configuration in its run folder, as one of its ranks, and return the test metrics.
+
+    `give_up` ends the process where another rank failed and this one waits for it for ever.
+    """
+    quieten()  # again: Lightning, whose import may have come later, speaks up by itself
+    if config.debug:
+        apply_debug(config)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    task = build_task(config)
+    if config.init_from:
+        task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
+    trainer = build_trainer(config, task, folder)
+    with together(trainer, folder, give_up), workers_told():
+        metrics = task.run(trainer, resume_from=last_checkpoint(folder))
+    if trainer.is_global_zero and saves_model(config):
+        from workbench.train.export import deploy
+
+        deploy(task, folder)
+    return metrics
+
+
+def saves_model(config: DictConfig) -> bool:
+    """Tell whether the run ends with its model ready for use: by default all but trials of a sweep do."""
+    if config.debug or config.save_model is not None:
+        return bool(config.save_model) and not config.debug
+    return trial_folder() is None
+
+
+def apply_debug(config: DictConfig) -> None:
+    """Make the run one that a debugger can follow: one batch, one process, nothing kept, nothing tracked."""
+    with open_dict(config):
+        config.trainer.update(fast_dev_run=True, devices=1, num_nodes=1, strategy="auto")
+        if "num_workers" in config.data:
+            config.data.num_workers = 0
+    log.info("debug: one batch of each split, one device, no workers, no logger, no checkpoint")
+
+
+def build_task(config: DictConfig) -> RunTask:
+    """Build the data, the network's maker and the task that holds both."""
+    trusted = list(config.trusted_targets)
+    return build(
+        config.task,
+        "task",
+        trusted,
+        data=build(config.data, "data", trusted),
+        network=build_later(config.model, "model", trusted, given=GIVEN["model"]),
+        settings=OmegaConf.to_container(config.hparams, resolve=True),
+        optimizers=OmegaConf.to_container(config.optimizers, resolve=True),
+        schedules=OmegaConf.to_container(config.schedules, resolve=True),
+        seed=config.seed,
+    )
+
+
+def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.Trainer:
+    """Build Lightning's trainer with what every run has: run folder, checkpoints, one progress bar."""
+    node = config.trainer.copy()
+    with open_dict(node):
+        if node.get("precision") == "auto":
+            node.precision = "bf16-mixed" if _gpu_has_bf16(node.get("accelerator", "auto")) else "32-true"
+        callbacks = node.pop("callbacks", None) or []
+    trusted = list(config.trusted_targets)
+    own = [build(callback, "trainer.callbacks", trusted) for callback in callbacks]
+    trainer: lightning.Trainer = build(
+        node,
+        "trainer",
+        trusted,
+        callbacks=[
+            *own,
+            *([TrainingBar()] if node.get("enable_progress_bar", True) else []),
+            *pruning(folder),
+            *([] if config.debug else checkpointing(config, task, folder)),
+        ],
+        logger=False if config.debug else RunLogger(folder),
+        default_root_dir=folder,
+        enable_checkpointing=not config.debug,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    # its own SIGTERM handler waits for the other ranks, which may be gone; ours raise Interrupted
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def _gpu_has_bf16(accelerator: str) -> bool:
+    return (
+        accelerator in ("auto", "gpu", "cuda")
+        and torch.cuda.is_available()
+        and torch.cuda.is_bf16_supported()
+    )
+
+
+def checkpointing(config: DictConfig, task: RunTask, folder: Path) -> list[Callback]:
+    """Keep the best weights by the task's validation metric, and the last epoch to resume from."""
+    checkpoint = BestAndLast(folder / "checkpoints", task.monitor, task.monitor_mode)
+    patience = config.hparams.early_stopping_patience
+    if patience is None:
+        return [checkpoint]
+    return [StopsEarly(task.monitor, mode=task.monitor_mode, patience=patience), checkpoint]
