@@ -29,7 +29,7 @@ from patchsets.data.image_sets import labelled
 from patchsets.model.autoencoder import Autoencoder
 from patchsets.task.task import Task
 from workbench.common.workspace import ROOT
-from workbench.config import schema
+from workbench.config import composition
 from workbench.train.training import build_task
 
 REPEATS = 3
@@ -61,7 +61,7 @@ def main() -> None:
     """Measure and print two tables."""
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    schema.register()
+    composition.register()
     with (
         tempfile.TemporaryDirectory() as outputs,
         initialize_config_dir(str(ROOT / "config"), version_base="1.3"),

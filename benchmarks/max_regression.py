@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from timing import print_table
 
 from workbench.common.workspace import ROOT
-from workbench.config import schema
+from workbench.config import composition
 from workbench.train.training import build_task
 
 PUBLISHED = {
@@ -34,7 +34,7 @@ def main() -> None:
     """Train every row with both schedules and print the table."""
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    schema.register()
+    composition.register()
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     rows = []
     for name, (published, words) in PUBLISHED.items():

@@ -31,7 +31,7 @@ from tiny import Tiny, TinySets
 
 from workbench.common.files import read_json
 from workbench.common.workspace import ROOT
-from workbench.config import schema
+from workbench.config import composition
 from workbench.run.folder import new_folder
 from workbench.run.summary import Recording
 from workbench.tracking.trackers import build_trackers, describe
@@ -76,7 +76,7 @@ def main() -> None:
     """Measure and print two tables."""
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    schema.register()
+    composition.register()
     data = TinySets()
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder)

@@ -27,7 +27,7 @@ from tiny import Tiny, TinyAlone, TinySets
 
 from patchsets.task.task import Task
 from workbench.common.workspace import ROOT
-from workbench.config import schema
+from workbench.config import composition
 from workbench.run.folder import new_folder
 from workbench.run.summary import Recording
 from workbench.tracking.tensorboard import TensorboardTracker
@@ -58,7 +58,7 @@ def main() -> None:
     """Measure both networks and print two tables."""
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    schema.register()
+    composition.register()
     with tempfile.TemporaryDirectory() as outputs:
         _default_network(Path(outputs))
         _tiny_network(Path(outputs))

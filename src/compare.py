@@ -13,11 +13,11 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 from hydra.utils import get_class
 
 from workbench.common.errors import ConfigError, UserError
-from workbench.config import schema
+from workbench.config import composition
 from workbench.config.explanations import explain, is_config_error
 from workbench.search.grid import Cell, FinishedRuns, grid_of, run_missing
 
-schema.register()
+composition.register()
 
 
 def compare(words: Sequence[str]) -> int:

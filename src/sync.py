@@ -8,13 +8,13 @@ python src/sync.py outputs                                     every run there, 
 import sys
 
 from workbench.common.errors import UserError
-from workbench.config import schema
+from workbench.config import composition
 from workbench.tracking.sync import sync
 
 
 def main() -> int:
     """Sync what the command line names; 0 where every tracker has everything now."""
-    schema.register()
+    composition.register()
     try:
         return 0 if sync(sys.argv[1:]) else 1
     except UserError as error:

@@ -11,11 +11,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError, UserError
-from workbench.config import schema
+from workbench.config import composition
 from workbench.config.command_line import flags_last, quote_note
 from workbench.config.explanations import explain, is_config_error
 
-schema.register()
+composition.register()
 
 
 @hydra.main(version_base="1.3", config_path="../config", config_name="config")

@@ -13,7 +13,7 @@ from PIL import Image
 from whole_command import ROOT
 
 from patchsets.data import mnist
-from workbench.config import schema
+from workbench.config import composition
 from workbench.train.experiment import run
 
 DETECTORS = {  # networks that find anomalies, and the task that trains each
@@ -24,7 +24,7 @@ DETECTORS = {  # networks that find anomalies, and the task that trains each
 
 def start(*words: str) -> dict[str, float]:
     """Do what train.py does, in this process."""
-    schema.register()
+    composition.register()
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         config = compose("config", overrides=list(words), return_hydra_config=True)
     HydraConfig.instance().set_config(config)
@@ -106,3 +106,11 @@ def stand_in_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     hashes = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
     monkeypatch.setattr(mnist, "SHA256", hashes)
     return folder
+
+
+def read_by(words: list[str], hparams: list[str]) -> list[str]:
+    """Return the words and, of the hyper-parameters, those that a part of this run reads."""
+    composition.register()
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        known = compose("config", overrides=words).hparams
+    return [*words, *(word for word in hparams if word.partition("=")[0].removeprefix("hparams.") in known)]

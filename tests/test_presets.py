@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from in_process import DETECTORS, start, words_for
+from in_process import DETECTORS, read_by, start, words_for
 from whole_command import ROOT
 
-from workbench.config import schema
+from workbench.config import composition, schema
 from workbench.run.checkpoints import load_weights
 from workbench.train.training import build_task
 
@@ -25,7 +25,7 @@ def debug_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the folder outputs go to, with every variable a preset may look at pointing below it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    schema.register()
+    composition.register()
     return tmp_path
 
 
@@ -49,11 +49,12 @@ def test_weights_of_every_model_come_back_from_the_run_folder(
     model: str, debug_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = words_for(f"model={model}", debug_run, monkeypatch)
-    small = ["hparams.max_epochs=1", "hparams.width=8", "hparams.depth=1", "hparams.heads=2", "loggers=[]"]
-    start(*words, *small, f"outputs={debug_run}", "trainer.log_every_n_steps=5", "save_model=false")
+    small = ["hparams.max_epochs=1", "hparams.width=8", "hparams.depth=1", "hparams.heads=2"]
+    words = [*read_by(words, small), "loggers=[]"]
+    start(*words, f"outputs={debug_run}", "trainer.log_every_n_steps=5", "save_model=false")
     folder = (debug_run / "patch_sets" / "latest").resolve()
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
-        task = build_task(compose("config", overrides=[*words, *small]))
+        task = build_task(compose("config", overrides=words))
     task.preprocessing_train()
     task.initial_weights = load_weights(folder)
     task.configure_model()

@@ -1,15 +1,20 @@
 """Maps, poolings and the deployed detector."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from patchsets.anomaly.detector import Detector
 from patchsets.anomaly.scoring import all_scores, error_maps, from_uint8, pool, similarity
-from patchsets.model.autoencoder import Autoencoder, reconstruction_loss
+from patchsets.model.autoencoder import Autoencoder, Loss, reconstruction_loss
 from workbench.common.errors import ConfigError
-from workbench.config.schema import LOSSES, POOLINGS, Hparams
+from workbench.config.build import check
+from workbench.config.signatures import signature
+from workbench.portable.model import POOLINGS
 
 
 def test_a_perfect_reconstruction_has_no_error() -> None:
@@ -57,7 +62,7 @@ def test_grey_survives_the_way_to_one_channel() -> None:
     assert torch.equal(from_uint8(grey, 1)[:, 0], from_uint8(grey, 3)[:, 0])
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", get_args(Loss))
 def test_losses_fall_with_the_error_and_have_gradients(loss: str) -> None:
     images = torch.rand(2, 1, 16, 16).round()
     near, far = (images - 0.5) * 8, (images - 0.5) * 2
@@ -133,6 +138,15 @@ def test_a_size_that_cannot_be_halved_is_one_line() -> None:
         Autoencoder((3, 100, 100), [32, 64, 128], latent_dim=32)
 
 
+PARTS = {
+    "image_size": "patchsets.data.anomaly.AnomalyImages",
+    **dict.fromkeys(
+        ("latent_dim", "enc_channels", "loss", "bottleneck"), "patchsets.model.autoencoder.Autoencoder"
+    ),
+    "beta": "patchsets.model.vae.VariationalAutoencoder",
+}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -142,5 +156,8 @@ def test_a_size_that_cannot_be_halved_is_one_line() -> None:
     ],
 )  # fmt: skip
 def test_wrong_values_are_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"hparams.{name}"):
-        Hparams(**{name: value})  # type: ignore[arg-type]
+    target = PARTS.get(name, "patchsets.task.autoencoder.Reconstruction")
+    part = {"_target_": target, name: f"${{hparams.{name}}}"}
+    config = OmegaConf.create({"hparams": {name: value}, "part": part})
+    with pytest.raises(ConfigError, match=f"hparams.{name}: .* is not "):
+        check(config.part, "part", given=signature(target).parameters)

@@ -35,11 +35,11 @@ def main() -> None:
     """Answer every line; a line that Hydra has only a traceback for has no candidates."""
     root = Path(sys.argv[1])
     sys.path.insert(0, str(root / "src"))
-    from workbench.config import schema
+    from workbench.config import composition
 
     lines, sys.argv = json.load(sys.stdin), [str(root / "src/train.py"), "-sc", "query=fish"]
     setup_globals()
-    schema.register()
+    composition.register()
     version.setbase("1.3")
     JobRuntime.instance().set("name", "train")
     loader = Keeping(ConfigLoaderImpl(create_config_search_path(str(root / "config"))))

@@ -12,7 +12,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from whole_command import ROOT
 
-from workbench.config import schema
+from workbench.config import composition
 from workbench.run.metrics_file import MetricsFile
 from workbench.run.summary import Recording
 from workbench.search.validate import prepare
@@ -22,7 +22,7 @@ Train = Callable[[DictConfig], Any]
 
 def sweep(folder: Path, train: Train, *words: str) -> int:
     """Do what `train.py -m` does with these words, in this process; return its exit code."""
-    schema.register()
+    composition.register()
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None

@@ -27,7 +27,7 @@ WRONG = {
     "sweep.storage=postgresql://me:hunter2222@h/b": "PGPASSWORD",
     "sweep.storage='postgresql://h/b?password=hunter2222'": "PGPASSWORD",
     "sweep.storage=postgresql://me@127.0.0.1:1/x": "cannot be opened",
-    "hparams.width=interval(1,64)": "Integer",
+    "hparams.width=interval(1,64)": "not of type int",
     "hparams.width=32,-1": "hparams.width: -1",
     "hparams.optimizer=SGD,Adamm": "did you mean Adam?",
     "trainer.devices=2": "hydra/launcher=subprocess",

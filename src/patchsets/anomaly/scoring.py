@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.config.schema import POOLINGS
+from workbench.portable.model import POOLINGS
 
 TOP_SHARE = 0.01  # of the pixels
 RADIUS, SIGMA = 5, 1.5  # pixels: the window of the structural similarity

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
 from patchsets.anomaly.judged import JudgedImages
 from workbench.common.errors import ConfigError, DataError
-from workbench.config.schema import THRESHOLDS
 
 SIGMAS = 3.0
+
+ThresholdMethod = Literal["quantile", "f1", "k_sigma"]  # how it is chosen on the validation split
+THRESHOLDS = get_args(ThresholdMethod)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import ImageBatch
@@ -16,6 +15,7 @@ from patchsets.data.image_sets import LabelledImages, labelled
 from patchsets.data.layout import FITS, GOOD, Entry, as_mask, fit_mask, read_layout
 from patchsets.data.splitting import hold_out
 from workbench.common.errors import ConfigError, DataError
+from workbench.common.limits import AboveZero
 from workbench.common.workspace import data_root
 from workbench.portable.pixels import fitted, shown
 from workbench.train.loading import BatchedRows, hash_of, loader
@@ -23,7 +23,7 @@ from workbench.train.loading import BatchedRows, hash_of, loader
 log = logging.getLogger(__name__)
 
 
-class AnomalyImages(LightningDataModule):
+class AnomalyImages:
     """Whole images of one size `[C, H, W]`; C is 1 where all are grey, else 3.
 
     Good images for validation are held out of train/good unless there is a val/good: whole groups where a
@@ -35,16 +35,15 @@ class AnomalyImages(LightningDataModule):
     def __init__(
         self,
         root: str | None,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
-        image_size: int = 256,
+        image_size: AboveZero = 256,
         fit: str = "stretch",
         val_fraction: float = 0.15,
         split_seed: int = 0,
         num_workers: int = 0,
     ) -> None:
         """`fit`: stretch, or letterbox, which keeps the proportions."""
-        super().__init__()
         if fit not in FITS:
             raise ConfigError(f"data.fit: {fit!r} is neither {' nor '.join(FITS)}")
         if not 0 < val_fraction < 1:
@@ -125,6 +124,9 @@ class AnomalyImages(LightningDataModule):
 
     def _fitted_mask(self, pixels: np.ndarray) -> np.ndarray:
         return fit_mask(as_mask(pixels), self.image_size, self.fit)
+
+    def prepare_data(self) -> None:
+        """Fetch nothing: what there is lies here already."""
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the shuffled good images to learn from."""

@@ -6,6 +6,7 @@ from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.anomaly_demo_images import CATEGORIES, Counts, demo_parameters, make_demo
 from workbench.common.cache import cached
 from workbench.common.errors import ConfigError
+from workbench.common.limits import AboveZero
 from workbench.common.suggestions import nearest
 
 
@@ -18,9 +19,9 @@ class AnomalyDemo(AnomalyImages):
     def __init__(
         self,
         category: str,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
-        image_size: int = 64,
+        image_size: AboveZero = 64,
         train: int = 400,
         val: int = 100,
         per_kind: int = 20,

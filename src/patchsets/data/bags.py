@@ -6,6 +6,7 @@ import torch
 from patchsets.data.digits import read_digits
 from patchsets.data.splitting import split_rows
 from patchsets.data.vector_sets import LabelledSets, VectorSets
+from workbench.common.limits import AboveZero
 
 TARGET = 9
 
@@ -17,7 +18,7 @@ class Bags(VectorSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         train_bags: int = 200,
         val_bags: int = 200,

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_rows
+from workbench.common.limits import AboveZero
 
 
 class Digits(ImageSets):
@@ -14,11 +16,11 @@ class Digits(ImageSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         patch_size: int | None = 3,
         stride: int = 1,
-        patches: int | list[int] | None = None,
+        patches: PatchCount = None,
         coordinates: bool = True,
         min_contrast: float = 0.0,
         val_fraction: float = 0.1,

@@ -7,8 +7,10 @@ import numpy as np
 
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_groups
 from workbench.common.errors import DataError
+from workbench.common.limits import AboveZero
 from workbench.common.workspace import data_root
 from workbench.portable.pixels import is_image_name, shown
 
@@ -27,12 +29,12 @@ class Folder(ImageSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         root: str | None,
         patch_size: int | None = 16,
         stride: int = 16,
-        patches: int | list[int] | None = None,
+        patches: PatchCount = None,
         coordinates: bool = True,
         min_contrast: float = 0.0,
         val_fraction: float = 0.15,

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch, ImageBatch
 from patchsets.data.images import Images
-from patchsets.data.patches import Number, PatchCutter
+from patchsets.data.patches import Number, PatchCount, PatchCutter
 from patchsets.data.preprocessing import Preprocess, preprocessed
 from workbench.common.errors import ConfigError
+from workbench.common.limits import AboveZero
 from workbench.train.loading import BatchedRows, hash_of, loader
 
 
@@ -42,7 +42,7 @@ class LabelledImages:
         return replace(self, images=self.images.pin_memory())
 
 
-class ImageSets(LightningDataModule):
+class ImageSets:
     """Images to sets of patches: training draws `patches` of each image anew, evaluation takes all.
 
     `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
@@ -54,16 +54,15 @@ class ImageSets(LightningDataModule):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         patch_size: int | None,
         stride: int,
-        patches: int | list[int] | None = None,
+        patches: PatchCount = None,
         coordinates: bool = True,
         min_contrast: float = 0.0,
         num_workers: int = 0,
     ) -> None:
-        super().__init__()
         self.batch_size = batch_size
         self.seed = seed
         for name, value in {"patch_size": patch_size, "stride": stride}.items():
@@ -110,6 +109,9 @@ class ImageSets(LightningDataModule):
             images = preprocessed(part.images, name, version, function)
             self.splits[split] = replace(part, images=images)
         self.preprocessing.append(function)
+
+    def prepare_data(self) -> None:
+        """Fetch nothing: what there is lies here already."""
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the shuffled training images."""

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from patchsets.data.batch import Batch
 from patchsets.data.vector_sets import LabelledSets, VectorSets
 from patchsets.set_module import Sets
+from workbench.common.limits import AboveZero
 from workbench.train.loading import BatchedRows, loader
 
 LARGEST_SET = 10
@@ -20,7 +21,7 @@ class MaxRegression(VectorSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         steps_per_epoch: int = 1000,
         test_sets: int = 20_000,

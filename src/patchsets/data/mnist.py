@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_rows
 from workbench.common.cache import cache_folder
 from workbench.common.errors import DataError
+from workbench.common.limits import AboveZero
 from workbench.common.workspace import load_env
 
 Arrays = dict[str, np.ndarray]
@@ -42,11 +44,11 @@ class Mnist(ImageSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         patch_size: int | None = 7,
         stride: int = 7,
-        patches: int | list[int] | None = None,
+        patches: PatchCount = None,
         coordinates: bool = True,
         min_contrast: float = 0.0,
         val_fraction: float = 1 / 12,

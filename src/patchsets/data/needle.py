@@ -12,6 +12,7 @@ import torch
 
 from patchsets.data.vector_sets import LabelledSets, VectorSets
 from workbench.common.errors import ConfigError
+from workbench.common.limits import AboveZero
 
 
 class Needle(VectorSets):
@@ -19,7 +20,7 @@ class Needle(VectorSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         train_sets: int = 4000,
         val_sets: int = 1000,

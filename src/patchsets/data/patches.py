@@ -4,14 +4,27 @@ Shapes: B images, T patches of all of them, C channels, D = size * size * C (+ 2
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from patchsets.data.images import Images
 from patchsets.set_module import Sets
+from workbench.common.limits import Limit
 
 Number = int | tuple[int, int] | None
+
+
+def _is_patch_count(patches: Any) -> bool:
+    if not isinstance(patches, list):
+        return patches is None or patches > 0
+    return len(patches) == 2 and all(type(bound) is int for bound in patches) and 0 < patches[0] <= patches[1]
+
+
+PatchCount = Annotated[
+    int | list[int] | None, Limit(_is_patch_count, "a number above 0, [low, high], or null")
+]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import numpy as np
 from PIL import Image
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.patches import PatchCount
 from workbench.common.errors import ConfigError
+from workbench.common.limits import AboveZero
 
 # Columns of the photographs each split is cut from: no pixel of one is ever seen in another.
 REGIONS = {"train": (0, 288), "val": (288, 384), "test": (384, 512)}
@@ -19,11 +21,11 @@ class Textures(ImageSets):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: AboveZero,
         seed: int,
         patch_size: int = 8,
         stride: int = 8,
-        patches: int | list[int] | None = None,
+        patches: PatchCount = None,
         coordinates: bool = True,
         min_contrast: float = 0.0,
         window: int = 96,

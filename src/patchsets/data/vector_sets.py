@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
 from patchsets.set_module import Sets
+from workbench.common.limits import AboveZero
 from workbench.train.loading import BatchedRows, hash_of, loader
 
 
@@ -49,13 +49,12 @@ class LabelledSets:
         return replace(self, values=self.values.pin_memory())
 
 
-class VectorSets(LightningDataModule):
+class VectorSets:
     """Sets of vectors; a subclass says in `read` what the three splits are, and sets `classes`."""
 
     classes: list[str]
 
-    def __init__(self, batch_size: int, seed: int, num_workers: int = 0) -> None:
-        super().__init__()
+    def __init__(self, batch_size: AboveZero, seed: int, num_workers: int = 0) -> None:
         self.batch_size = batch_size
         self.seed = seed
         self.num_workers = num_workers
@@ -70,6 +69,9 @@ class VectorSets(LightningDataModule):
         if not self.splits:
             self.splits = self.read()
             self.num_features = self.splits["train"].values.shape[1]
+
+    def prepare_data(self) -> None:
+        """Fetch nothing: what there is lies here already."""
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the shuffled training sets."""

@@ -4,13 +4,14 @@ from torch import Tensor, nn
 
 from patchsets.set_module import AttentionPool as GatedAttention
 from patchsets.set_module import Each, Sets
+from workbench.common.limits import AboveZero, Share
 
 
 class AttentionPool(nn.Module):
     """From sets of `[in_features]` to `[B, out_features]`."""
 
     def __init__(
-        self, in_features: int, out_features: int, width: int, depth: int, dropout: float = 0.0
+        self, in_features: int, out_features: int, width: AboveZero, depth: AboveZero, dropout: Share = 0.0
     ) -> None:
         super().__init__()
         hidden = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())]

@@ -5,12 +5,17 @@ Shapes: B images, C channels, H x W pixels.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from patchsets.anomaly.scoring import error_maps, similarity
 from workbench.common.errors import ConfigError
+from workbench.common.limits import AboveZero, ListAboveZero
+
+Loss = Literal["mse", "bce", "l1", "ssim"]  # of a reconstruction
+Bottleneck = Literal["vector", "spatial"]
 
 
 class Autoencoder(nn.Module):
@@ -25,10 +30,10 @@ class Autoencoder(nn.Module):
     def __init__(
         self,
         image_shape: tuple[int, int, int],
-        enc_channels: list[int],
-        latent_dim: int,
-        bottleneck: str = "vector",
-        loss: str = "mse",
+        enc_channels: ListAboveZero,
+        latent_dim: AboveZero,
+        bottleneck: Bottleneck = "vector",
+        loss: Loss = "mse",
     ) -> None:
         super().__init__()
         features = smallest_features(image_shape, enc_channels)

@@ -5,6 +5,8 @@ Shapes: B images, C channels, H, W pixels.
 
 from torch import Tensor, nn
 
+from workbench.common.limits import AboveZero, Share
+
 
 class Stage(nn.Sequential):
     """From `[B, in_channels, H, W]` to `[B, out_channels, H/2, W/2]`, rounded up."""
@@ -22,7 +24,7 @@ class Cnn(nn.Module):
     """From images `[B, in_features, H, W]` of any size to `[B, out_features]`; `width` channels at first."""
 
     def __init__(
-        self, in_features: int, out_features: int, width: int, depth: int, dropout: float = 0.0
+        self, in_features: int, out_features: int, width: AboveZero, depth: AboveZero, dropout: Share = 0.0
     ) -> None:
         super().__init__()
         channels = [in_features, *(width * 2**stage for stage in range(depth))]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from patchsets.set_module import Each, Pool, Sets
+from workbench.common.limits import AboveZero, Share
 
 
 class DeepSets(nn.Module):
@@ -12,10 +13,10 @@ class DeepSets(nn.Module):
         self,
         in_features: int,
         out_features: int,
-        width: int,
-        depth: int,
+        width: AboveZero,
+        depth: AboveZero,
         pool: list[str],
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         hidden = [layer for _ in range(depth) for layer in (nn.ReLU(), nn.Linear(width, width))]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from patchsets.anomaly.scoring import error_maps
-from patchsets.model.autoencoder import Autoencoder, encoder_blocks, smallest_features, squeeze
+from patchsets.model.autoencoder import Autoencoder, Bottleneck, encoder_blocks, smallest_features, squeeze
+from workbench.common.limits import AboveZero, ListAboveZero
 
 
 class Ganomaly(nn.Module):
@@ -24,9 +25,9 @@ class Ganomaly(nn.Module):
     def __init__(
         self,
         image_shape: tuple[int, int, int],
-        enc_channels: list[int],
-        latent_dim: int,
-        bottleneck: str = "vector",
+        enc_channels: ListAboveZero,
+        latent_dim: AboveZero,
+        bottleneck: Bottleneck = "vector",
         contextual: float = 50.0,
         encoding: float = 1.0,
     ) -> None:

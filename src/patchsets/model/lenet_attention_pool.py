@@ -6,12 +6,13 @@ from torch import nn
 
 from patchsets.model.attention_pool import AttentionPool
 from patchsets.set_module import Each
+from workbench.common.limits import AboveZero, Share
 
 
 class LeNetAttentionPool(AttentionPool):
     """From sets of square grey images, flattened to `[in_features]`, to `[B, out_features]`."""
 
-    def __init__(self, in_features: int, out_features: int, width: int, dropout: float = 0.0) -> None:
+    def __init__(self, in_features: int, out_features: int, width: AboveZero, dropout: Share = 0.0) -> None:
         super().__init__(in_features, out_features, width, depth=0, dropout=dropout)
         side = math.isqrt(in_features)
         last_side = ((side - 4) // 2 - 4) // 2

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from patchsets.set_module import ISAB, PMA, SAB, Each, Sets
+from workbench.common.limits import AboveZero, Share
 
 
 class SetTransformer(nn.Module):
@@ -12,11 +13,11 @@ class SetTransformer(nn.Module):
         self,
         in_features: int,
         out_features: int,
-        width: int,
-        depth: int,
-        heads: int,
-        dropout: float = 0.0,
-        points: int | None = None,
+        width: AboveZero,
+        depth: AboveZero,
+        heads: AboveZero,
+        dropout: Share = 0.0,
+        points: AboveZero | None = None,
     ) -> None:
         super().__init__()
         block = (
@@ -41,7 +42,9 @@ class SetTransformer(nn.Module):
 class PublishedSetTransformer(nn.Sequential):
     """The network of the paper's first experiment, as printed: attention blocks straight on the elements."""
 
-    def __init__(self, in_features: int, out_features: int, width: int, depth: int, heads: int) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, width: AboveZero, depth: AboveZero, heads: AboveZero
+    ) -> None:
         super().__init__(
             SAB(width, heads, dim_in=in_features),
             *(SAB(width, heads) for _ in range(depth - 1)),

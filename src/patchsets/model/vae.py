@@ -6,7 +6,8 @@ Shapes: B images, C channels, H x W pixels, L latent numbers (or L x h x w where
 import torch
 from torch import Tensor
 
-from patchsets.model.autoencoder import Autoencoder, reconstruction_loss, smallest_features
+from patchsets.model.autoencoder import Autoencoder, Bottleneck, Loss, reconstruction_loss, smallest_features
+from workbench.common.limits import AboveZero, ListAboveZero, ZeroOrMore
 
 
 class VariationalAutoencoder(Autoencoder):
@@ -21,11 +22,11 @@ class VariationalAutoencoder(Autoencoder):
     def __init__(
         self,
         image_shape: tuple[int, int, int],
-        enc_channels: list[int],
-        latent_dim: int,
-        bottleneck: str = "vector",
-        loss: str = "mse",
-        beta: float = 1.0,
+        enc_channels: ListAboveZero,
+        latent_dim: AboveZero,
+        bottleneck: Bottleneck = "vector",
+        loss: Loss = "mse",
+        beta: ZeroOrMore = 1.0,
     ) -> None:
         super().__init__(image_shape, enc_channels, latent_dim, bottleneck, loss)
         self.beta = beta

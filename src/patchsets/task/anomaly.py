@@ -4,7 +4,7 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,18 @@ from patchsets.anomaly.detector import Detector, colour_range, milliseconds_per_
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.judging import Judge
 from patchsets.anomaly.metrics import evaluate
-from patchsets.anomaly.thresholds import Threshold, choose_threshold
+from patchsets.anomaly.thresholds import Threshold, ThresholdMethod, choose_threshold
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
 from patchsets.task.anomaly_report import write_report
 from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
-from workbench.config.schema import POOLINGS
+from workbench.common.limits import OpenShare
+from workbench.portable.model import POOLINGS
 from workbench.run.metrics_file import read_metrics
+
+ScoreMap = Literal["l2", "ssim", "l2+ssim", "own"]  # error per pixel, or own where the network has one
+Pooling = Literal["mean", "max", "top1"]  # top1: the mean of the highest hundredth
 
 
 class AnomalyTask(Task):
@@ -38,8 +42,18 @@ class AnomalyTask(Task):
     needs_of_data: ClassVar[tuple[str, ...]] = ("kind", "mask", "preprocessing")  # that no other data have
     data: AnomalyImages
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        score_map: ScoreMap = "l2",
+        pooling: Pooling = "top1",
+        threshold: ThresholdMethod | float = "quantile",
+        false_positive_rate: OpenShare = 0.05,
+        **named: Any,
+    ) -> None:
         super().__init__(*arguments, **named)
+        self.score_map, self.pooling = score_map, pooling
+        self.threshold_method, self.false_positive_rate = threshold, false_positive_rate
         self.validation: JudgedImages
         self.judged: JudgedImages
         self.threshold: Threshold
@@ -81,7 +95,7 @@ class AnomalyTask(Task):
     def _check_score_map(self) -> None:
         """Raise ConfigError where the network has no such map: known from one image, before training."""
         network: Any = self.network
-        chosen, was_training = self.settings["score_map"], network.training
+        chosen, was_training = self.score_map, network.training
         known = list(network.eval().maps(torch.zeros(1, *self.data.image_shape, device=self.device)))
         network.train(was_training)
         if chosen not in known:
@@ -126,15 +140,12 @@ class AnomalyTask(Task):
                 self.data.make_batch(self.transfer_batch_to_device(raw, self.device, 0), training=False)
             )
         self.validation = judge.judged(self.data, "val")
-        settings = self.settings
-        self.threshold = choose_threshold(
-            settings["threshold"], self.validation, settings["false_positive_rate"]
-        )
+        self.threshold = choose_threshold(self.threshold_method, self.validation, self.false_positive_rate)
         networks = {"trained": self.network, "untrained": self.untrained()}
         self._judges = {name: self._judge(net) for name, net in networks.items() if net is not None}
 
     def _judge(self, network: nn.Module) -> Judge:
-        return Judge(network, self.settings["score_map"], self.settings["pooling"])
+        return Judge(network, self.score_map, self.pooling)
 
     def test_step(self, batch: ImageBatch, batch_index: int) -> None:  # type: ignore[override]
         self.validation_step(batch, batch_index)
@@ -181,8 +192,8 @@ class AnomalyTask(Task):
         return Detector(
             copy.deepcopy(self.network),
             self.data.image_shape[0],
-            self.settings["score_map"],
-            self.settings["pooling"],
+            self.score_map,
+            self.pooling,
             self.threshold.value,
             self.threshold.calibration,
             colour_range(self.validation.maps[good]),
@@ -197,8 +208,8 @@ class AnomalyTask(Task):
             "classes": list(self.data.classes),
             "threshold": self.threshold.value,
             "threshold_method": self.threshold.method,
-            "score_map": self.settings["score_map"],
-            "pooling": self.settings["pooling"],
+            "score_map": self.score_map,
+            "pooling": self.pooling,
             "poolings": self._other_poolings(),
             "colour_range": detector.colour_range.tolist(),
             "data": self.data.fingerprint(),
@@ -208,9 +219,9 @@ class AnomalyTask(Task):
         """Return the threshold and the calibration scores of each other pooling, by the same method."""
         if self.threshold.method == "manual":
             return {}
-        settings, found = self.settings, {}
+        found = {}
         for pooling in POOLINGS:
-            validation = replace(self.validation, chosen=f"{settings['score_map']}/{pooling}")
-            threshold = choose_threshold(settings["threshold"], validation, settings["false_positive_rate"])
+            validation = replace(self.validation, chosen=f"{self.score_map}/{pooling}")
+            threshold = choose_threshold(self.threshold_method, validation, self.false_positive_rate)
             found[pooling] = {"threshold": threshold.value, "calibration": threshold.calibration.tolist()}
         return found

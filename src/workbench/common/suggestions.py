@@ -4,11 +4,11 @@ import difflib
 from collections.abc import Sequence
 
 
-def nearest(word: str, words: Sequence[str]) -> str:
+def nearest(word: str, words: Sequence[str], prefix: str = "") -> str:
     """Return ": did you mean ...?" with the closest of the words, or nothing."""
     folded = {candidate.lower(): candidate for candidate in words}
-    close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.5)
-    return f": did you mean {folded[close[0]]}?" if close else ""
+    close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return f": did you mean {prefix}{folded[close[0]]}?" if close else ""
 
 
 def nearest_key(key: str, keys: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime, setup_globals
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
 from workbench.completion.script import Script
-from workbench.config import schema
+from workbench.config import composition
 
 WORKING_FOLDER = "completion_working_folder"
 
@@ -29,7 +30,8 @@ class Loader(ConfigLoaderImpl):
     def __init__(self, script: Script, overrides: list[str]) -> None:
         search_path = create_config_search_path(script.config_directory)
         if script.extra_directory:
-            search_path.append("command-line", str(Path(script.extra_directory).absolute()))
+            folder = f"file://{Path(script.extra_directory).absolute()}"
+            search_path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
         super().__init__(search_path)
         self._config_name, self._overrides = script.config_name, overrides
         self._options: dict[tuple[str, ObjectType | None], list[str]] = {}
@@ -78,7 +80,7 @@ def start_hydra(script: Script) -> set[str]:
     setup_globals()
     version.setbase(script.version_base)
     JobRuntime.instance().set("name", script.path.stem)
-    schema.register()
+    composition.register()
     OmegaConf.register_new_resolver(WORKING_FOLDER, os.getcwd, replace=True)
     return _record_resolvers()
 

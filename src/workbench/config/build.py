@@ -1,5 +1,6 @@
 """From a node of the configuration to an object: the only place that calls Hydra's instantiate."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from inspect import Parameter, Signature
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.suggestions import nearest
-from workbench.config.signatures import accepts, signature
+from workbench.config.signatures import refusal, signature
 
 TRUSTED = ("patchsets.", "workbench.", "torch.", "pytorch_lightning.", "torchmetrics.")
 
@@ -43,7 +45,7 @@ def _maker(node: Any) -> Callable[..., Any]:
 
 
 def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[str] = ()) -> None:
-    """Check the target at `path`, and every target below it, without importing or making anything."""
+    """Import the target at `path`, and every target below it, and bind what each is given; make nothing."""
     for place, found in _targets(node, path):
         _check_target(found, place, trusted, given if place == path else ())
 
@@ -68,19 +70,28 @@ def _check_target(node: DictConfig, path: str, trusted: Sequence[str], given: Co
         )
     try:
         expected = signature(target)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{path}._target_: there is no {target} ({error})") from error
-    values = OmegaConf.to_container(node, resolve=True)
+    except ImportError as error:
+        raise ConfigError(f"{path}._target_: {target} cannot be imported: {error}") from error
+    try:
+        values = OmegaConf.to_container(node, resolve=True)
+    except InterpolationKeyError as error:
+        missing = re.findall(r"'(.*?)'", str(error))[0]
+        raise ConfigError(
+            f"{error.full_key}: it reads {missing}, which this configuration does not have; "
+            "give it a value in the YAML that reads it"
+        ) from error
     assert isinstance(values, dict)
     own = {str(key): value for key, value in values.items() if str(key) not in RESERVED}
-    _check_arguments(own, path, target, expected)
+    _check_arguments(own, node, path, target, expected)
     _check_complete(node, path, target, expected, {*own, *given})
 
 
 RESERVED = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
-def _check_arguments(own: dict[str, Any], path: str, target: str, expected: Signature) -> None:
+def _check_arguments(
+    own: dict[str, Any], node: DictConfig, path: str, target: str, expected: Signature
+) -> None:
     parameters = expected.parameters
     open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in own.items():
@@ -88,9 +99,16 @@ def _check_arguments(own: dict[str, Any], path: str, target: str, expected: Sign
             if open_ended:
                 continue
             raise ConfigError(f"{path}.{key}: {target} takes no {key}{nearest(key, list(parameters))}")
-        wanted = parameters[key].annotation
-        if not accepts(wanted, value):
-            raise ConfigError(f"{path}.{key}: {value!r} is not of type {wanted}")
+        if wanted := refusal(parameters[key].annotation, value):
+            raise ConfigError(f"{_typed_as(node, path, key)}: {value!r} is not {wanted}")
+
+
+def _typed_as(node: DictConfig, path: str, key: str) -> str:
+    """Return the hyper-parameter that a key reads, which is what a person types; else the key's own path."""
+    raw = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(raw, dict)
+    read = re.fullmatch(r"\$\{(hparams\.\w+)\}", str(raw[key]))
+    return read[1] if read else f"{path}.{key}"
 
 
 def _check_complete(node: DictConfig, path: str, target: str, expected: Signature, present: set[str]) -> None:

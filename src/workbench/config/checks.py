@@ -12,7 +12,8 @@ from workbench.common.redaction import is_secret_name
 from workbench.common.suggestions import nearest
 from workbench.common.workspace import options
 from workbench.config.build import check
-from workbench.config.compatibility import check_pairing
+from workbench.config.compatibility import check_compatibility
+from workbench.config.hparams import refuse_unread
 from workbench.config.optimizers import check_optimizer, check_schedule
 from workbench.run.folder import weights_file
 
@@ -25,8 +26,7 @@ TRAINER_WORDS = {
     ),
     "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "fsdp_cpu_offload"),
 }  # fmt: skip
-SIZES = ("width", "depth", "heads", "points")  # of a network
-# What the experiment hands to each target beside the keys of its node.
+# What the experiment hands to each target beside the keys of its node; in the order they are imported.
 GIVEN = {
     "data": (),
     "model": ("in_features", "out_features", "image_shape"),
@@ -36,7 +36,10 @@ GIVEN = {
 
 
 def check_config(config: DictConfig) -> None:
-    """Raise ConfigError for the first value, name or target that cannot be right."""
+    """Raise ConfigError for the first value, name or target that cannot be right.
+
+    In order of what has to be imported: nothing, torch for data and network, Lightning for task and trainer.
+    """
     _check_name(config.experiment_name)
     OmegaConf.to_object(config.hparams)
     _check_secrets(config, "")
@@ -44,12 +47,15 @@ def check_config(config: DictConfig) -> None:
     check_schedule(config.hparams.schedule, config.schedules)
     if config.init_from:
         weights_file(Path(config.init_from))
-    for group, given in GIVEN.items():
-        _check_group(config, group, given)
-    check_pairing(config)
+    refuse_unread([config])
+    for group in GIVEN:
+        _check_names_target(config, group)
     _check_trainer(config.trainer)
     for name, node in (config.loggers or {}).items():
         check(node, f"loggers.{name}", config.trusted_targets)
+    for group, given in GIVEN.items():
+        _check_group(config, group, given)
+    check_compatibility(config)
 
 
 def _check_name(name: str) -> None:
@@ -59,15 +65,18 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_group(config: DictConfig, group: str, given: Sequence[str]) -> None:
+def _check_names_target(config: DictConfig, group: str) -> None:
     node = config[group]
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise ConfigError(f"{group}: names no _target_; choose one of {', '.join(options(group))}")
+
+
+def _check_group(config: DictConfig, group: str, given: Sequence[str]) -> None:
+    node = config[group]
+    if group == "trainer":  # whose words have been checked
+        resolved: Any = OmegaConf.create(OmegaConf.to_container(node, resolve=True))
+        node = OmegaConf.masked_copy(resolved, [key for key in node if key not in TRAINER_WORDS])
     check(node, group, config.trusted_targets, given)
-    for key in SIZES:
-        value = node.get(key)
-        if isinstance(value, int) and value < 1:
-            raise ConfigError(f"{group}.{key}: {value} is not a number above 0")
 
 
 def _check_trainer(node: DictConfig) -> None:

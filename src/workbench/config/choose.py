@@ -10,7 +10,7 @@ from yaml import YAMLError
 
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import data_root
-from workbench.config.schema import Config
+from workbench.config.schema import schema
 from workbench.config.upgrade import upgrade
 from workbench.run.folder import find_folder
 
@@ -60,7 +60,7 @@ def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def read_config(folder: Path) -> DictConfig:
     """Read the configuration of a run folder, types checked; raise ConfigError where it is damaged."""
     try:
-        config = OmegaConf.merge(OmegaConf.structured(Config), load_config(folder))
+        config = OmegaConf.merge(schema(), load_config(folder))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{folder / 'config.yaml'}: {str(error).splitlines()[0]}") from error
     assert isinstance(config, DictConfig)
@@ -91,4 +91,5 @@ def load_config(folder: Path) -> DictConfig:
         raise ConfigError(f"{path}: it cannot be read ({type(error).__name__}); is it damaged?") from error
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError(f"{path}: it holds no configuration; is it damaged?")
-    return OmegaConf.create(upgrade(OmegaConf.to_container(config, resolve=False)))
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    return OmegaConf.create(upgrade(plain))

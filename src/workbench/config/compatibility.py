@@ -1,50 +1,43 @@
-"""Whether a task, its data and its network can work together: known from their source, before any is made.
+"""Whether a task, its data and its network can work together: known from their classes, before any is made.
 
-What has no source that is found (a factory function, a class of a compiled module) is let through.
+What is no class (a factory function, a class method) is let through.
 """
 
-import ast
+import inspect
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError
-from workbench.config.ancestry import ancestry, constant, members, method
+from workbench.config.signatures import locate
 
 
-def check_pairing(config: DictConfig) -> None:
+def check_compatibility(config: DictConfig) -> None:
     """Raise ConfigError where data or network lack what the task asks of them, or do not fit each other."""
-    task, data, network = (str(config[group]["_target_"]) for group in ("task", "data", "model"))
-    if not ancestry(task):
+    task, data, network = (locate(str(config[group]["_target_"])) for group in ("task", "data", "model"))
+    if not inspect.isclass(task):
         return
-    needs = constant(task, "needs")
+    needs = getattr(task, "needs", None)
     if needs is None:
         _check_input(config.data, data, network)
-    else:
-        _check_data(task, data, constant(task, "needs_of_data") or ())
-        _check_network(task, network, needs)
-
-
-def _check_data(task: str, data: str, needs: tuple[str, ...]) -> None:
-    if ancestry(data) and not members(data).issuperset(needs):
+        return
+    if inspect.isclass(data) and not all(hasattr(data, name) for name in getattr(task, "needs_of_data", ())):
         raise ConfigError(
-            f"data: {_short(task)} needs good images to learn from and defects to find, and {_short(data)} "
+            f"data: {_name(task)} needs good images to learn from and defects to find, and {_name(data)} "
             "has none; try data=anomaly_demo, or data=anomaly for your own"
         )
-
-
-def _check_network(task: str, network: str, needs: tuple[str, ...]) -> None:
-    missing = [name for name in needs if name not in members(network)]
-    if ancestry(network) and missing:
+    missing = [name for name in needs if not hasattr(network, name)]
+    if inspect.isclass(network) and missing:
         raise ConfigError(
-            f"model: {_short(task)} needs a network with {', '.join(missing)}, and {_short(network)} has "
+            f"model: {_name(task)} needs a network with {', '.join(missing)}, and {_name(network)} has "
             "none; leave model= out to get the task's own"
         )
 
 
-def _check_input(node: DictConfig, data: str, network: str) -> None:
+def _check_input(node: DictConfig, data: Any, network: Any) -> None:
     """Raise ConfigError where a network takes whole images and is given sets, or the other way round."""
-    if "maps" in members(network):
-        raise ConfigError(f"model: {_short(network)} finds anomalies; it wants task=autoencoder or its like")
+    if inspect.isclass(network) and hasattr(network, "maps"):
+        raise ConfigError(f"model: {_name(network)} finds anomalies; it wants task=autoencoder or its like")
     taken, given = _taken(network), _given(data)
     if taken not in ("Tensor", "Sets") or given is None:
         return
@@ -58,18 +51,24 @@ def _check_input(node: DictConfig, data: str, network: str) -> None:
         raise ConfigError(f"model: it takes sets of patches; {way}, or take model=cnn")
 
 
-def _taken(network: str) -> str | None:
-    """Return the type of what a network is given."""
-    forward = method(network, "forward")
-    annotation = forward.args.args[1].annotation if forward and len(forward.args.args) > 1 else None
-    return ast.unparse(annotation) if annotation else None
+def _taken(network: Any) -> str | None:
+    """Return the name of the type of what a network is given."""
+    hints = _hints(getattr(network, "forward", None)) if inspect.isclass(network) else {}
+    return next((_name(hint) for name, hint in hints.items() if name != "return"), None)
 
 
-def _given(data: str) -> str | None:
-    """Return the type of the batches that data make."""
-    make_batch = method(data, "make_batch")
-    return ast.unparse(make_batch.returns) if make_batch and make_batch.returns else None
+def _given(data: Any) -> str | None:
+    """Return the name of the type of the batches that data make."""
+    hint = _hints(getattr(data, "make_batch", None)).get("return")
+    return None if hint is None else " | ".join(_name(part) for part in get_args(hint) or (hint,))
 
 
-def _short(target: str) -> str:
-    return target.rpartition(".")[2]
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except Exception:  # none, a builtin, or names that only a type checker imports
+        return {}
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))

@@ -1,126 +1,104 @@
-"""The signature of a class or function, read from its source: a typo is answered without importing torch."""
+"""What a `_target_` is and takes: imported, its signature bound; a class, function or `Class.method`."""
 
-import ast
 import importlib
-import importlib.util
 import inspect
+import traceback
+from collections.abc import Callable
 from functools import cache
 from inspect import Parameter, Signature
-from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-PLAIN_TYPES: dict[str, Any] = {
-    "int": int,
-    "float": (int, float),
-    "bool": bool,
-    "str": str,
-    "None": type(None),
-    "list": list,
-    "dict": dict,
-}
+from workbench.common.limits import Limit
+
+PLAIN: dict[Any, Any] = {kind: kind for kind in (int, bool, str, NoneType, list, dict)}
+PLAIN[float] = (int, float)
+VARIABLE = (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
+
+
+@cache
+def locate(target: str) -> Callable[..., Any]:
+    """Import what a dotted path names; ImportError, with file and line, where that cannot be done."""
+    words = target.split(".")
+    for length in range(len(words) - 1, 0, -1):
+        module = ".".join(words[:length])
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+                continue  # its end may be a class
+            raise ImportError(f"it imports {error.name}, which is not installed") from error
+        except Exception as error:
+            raise ImportError(f"{_place(error)}: {error.__class__.__name__}: {error}") from error
+        for word in words[length:]:
+            if not hasattr(found, word):
+                raise ImportError(f"{getattr(found, '__name__', module)} has no {word}")
+            found = getattr(found, word)
+        return found
+    raise ImportError(f"no module named {words[0]}")
+
+
+def _place(error: Exception) -> str:
+    """Return the file and line that a module's import failed at."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 @cache
 def signature(target: str) -> Signature:
-    """Return what `target` (a dotted path) takes, without `self`; annotations are text.
-
-    Raises ImportError where there is no such target.
-    """
-    return _read(target) or _import(target)
-
-
-def _read(target: str) -> Signature | None:
-    """Read the signature from source; None where only an import can tell."""
-    module, _, name = target.rpartition(".")
-    path = source_file(module)
-    if path is None:
-        return None
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return _from_arguments(node.args, skip_self=False)
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return _from_class(node)
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return _read(f"{node.module}.{alias.name}")
-    return None
+    """Return what `target` takes, without `self`; a class that hands `**named` on takes its parents' too."""
+    found = locate(target)
+    if not inspect.isclass(found):
+        return Signature(list(_parameters(found).values()))
+    taken: dict[str, Parameter] = {}
+    for kind in found.__mro__:
+        if kind is object or "__init__" not in vars(kind):
+            continue
+        own = dict(list(_parameters(vars(kind)["__init__"]).items())[1:])
+        taken = {name: each for name, each in taken.items() if each.kind not in VARIABLE}
+        taken = {**own, **taken}
+        if not any(each.kind is Parameter.VAR_KEYWORD for each in own.values()):
+            break
+    ordered = sorted(taken.values(), key=lambda each: each.kind)
+    return Signature([each.replace(kind=_kind(each)) for each in ordered])
 
 
-def source_file(module: str) -> Path | None:
-    """Find a module's file by walking folders: importing a parent package would load all of it."""
-    root, *rest = module.split(".")
+def _kind(parameter: Parameter) -> Any:
+    return parameter.kind if parameter.kind in VARIABLE else Parameter.KEYWORD_ONLY
+
+
+def _parameters(found: Callable[..., Any]) -> dict[str, Parameter]:
+    """Return the parameters of a function, annotations as types; none of one that cannot be told."""
     try:
-        spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(next(iter(spec.submodule_search_locations))).joinpath(*rest)
-    return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
-
-
-def _from_class(node: ast.ClassDef) -> Signature | None:
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _from_arguments(item.args, skip_self=True)
-    return None
-
-
-def _from_arguments(arguments: ast.arguments, skip_self: bool) -> Signature:
-    positional = [*arguments.posonlyargs, *arguments.args]
-    required = len(positional) - len(arguments.defaults)
-    parameters = [
-        _parameter(argument, Parameter.POSITIONAL_OR_KEYWORD, has_default=place >= required)
-        for place, argument in enumerate(positional)
-    ]
-    if arguments.vararg:
-        parameters.append(_parameter(arguments.vararg, Parameter.VAR_POSITIONAL, False))
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        parameters.append(_parameter(argument, Parameter.KEYWORD_ONLY, default is not None))
-    if arguments.kwarg:
-        parameters.append(_parameter(arguments.kwarg, Parameter.VAR_KEYWORD, False))
-    return Signature(parameters[1:] if skip_self else parameters)
-
-
-def _parameter(argument: ast.arg, kind: inspect._ParameterKind, has_default: bool) -> Parameter:
-    annotation = ast.unparse(argument.annotation) if argument.annotation else Parameter.empty
-    return Parameter(
-        argument.arg, kind, default=... if has_default else Parameter.empty, annotation=annotation
-    )
-
-
-def _import(target: str) -> Signature:
-    module, _, name = target.rpartition(".")
+        parameters = inspect.signature(found).parameters
+    except ValueError:  # of a builtin: let it say itself what is wrong
+        return {"named": Parameter("named", Parameter.VAR_KEYWORD)}
     try:
-        found = getattr(importlib.import_module(module), name)
-    except AttributeError as error:
-        raise ImportError(f"{module} has no {name}") from error
-    return inspect.signature(found)
+        hints = get_type_hints(found, include_extras=True)
+    except Exception:  # names that only a type checker imports
+        hints = {}
+    return {
+        name: each.replace(annotation=hints.get(name, Parameter.empty)) for name, each in parameters.items()
+    }
 
 
-def accepts(annotation: object, value: object) -> bool:
-    """Tell whether a plain value fits an annotation; one that names anything but plain types fits all."""
-    if not isinstance(annotation, str):
-        return True
-    names = _union(ast.parse(annotation, mode="eval").body)
-    if not names <= PLAIN_TYPES.keys():
-        return True
-    if isinstance(value, bool):
-        return "bool" in names
-    return any(isinstance(value, PLAIN_TYPES[name]) for name in names)
-
-
-def _union(node: ast.expr) -> set[str]:
-    """Return the names of the types a union is made of; an unknown form is returned as its text."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _union(node.left) | _union(node.right)
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if node.value.id == "Optional":
-            return _union(inner[0]) | {"None"}
-        if node.value.id == "Union":
-            return set().union(*(_union(part) for part in inner))
-        return _union(node.value)
-    return {ast.unparse(node)}
+def refusal(annotation: Any, value: Any) -> str | None:
+    """Return what a plain value is not, by an annotation; None where it fits, or none can tell."""
+    if get_origin(annotation) is Annotated:
+        kind, *extras = get_args(annotation)
+        limits = [extra for extra in extras if isinstance(extra, Limit)]
+        if (wrong := refusal(kind, value)) is not None:
+            return wrong
+        return next((limit.wanted for limit in limits if not limit.holds(value)), None)
+    if get_origin(annotation) is Literal:
+        words = get_args(annotation)
+        return None if value in words else f"one of {', '.join(map(str, words))}"
+    if get_origin(annotation) in (Union, UnionType):
+        refusals = [refusal(part, value) for part in get_args(annotation)]
+        return None if None in refusals else next(filter(None, refusals[::-1] if value is None else refusals))
+    wanted: Any = PLAIN.get(get_origin(annotation) or annotation)
+    if wanted is None or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):
+        return None
+    return f"of type {getattr(annotation, '__name__', annotation)}"

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from workbench.history.record import CHOICES, FACTS, RunRecord
+from workbench.history.record import FACTS, RunRecord
 
-PARAMETERS = (*CHOICES, "seed")
+PARAMETERS = ("task", "data", "model", "seed")
 
 
 def all_columns(records: Sequence[RunRecord]) -> list[str]:

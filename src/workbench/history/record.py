@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 from workbench.common.errors import DataError
+from workbench.run.choices import choice
 from workbench.run.metrics_file import read_metrics
 from workbench.run.summary import read_summary, status
 from workbench.run.trial import is_trial
 
-CHOICES = ("task", "data", "model")
-FACTS = ("run", "experiment_name", "status", "started", "seconds", "note", *CHOICES)
+FACTS = ("run", "experiment_name", "status", "started", "seconds", "note", "task", "data", "model")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read_run(folder: Path) -> RunRecord:
         "started": f"{datetime.fromtimestamp(summary['started']):%Y-%m-%d %H:%M:%S}",
         "seconds": round(summary["ended"] - summary["started"]) if "ended" in summary else None,
         "note": config.get("note") or "",
-        **{group: _choice(group, flat, overrides) for group in CHOICES},
+        **{group: choice(group, config.get(group), overrides) for group in FACTS[-3:]},
     }
     return RunRecord(folder, name, facts, flat, dict(summary.get("metrics") or {}))
 
@@ -86,10 +86,3 @@ def _flat(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value
-
-
-def _choice(group: str, flat: Mapping[str, Any], overrides: list[str]) -> str | None:
-    """Return what was typed for a group, else the module of its target, which is called like its preset."""
-    typed = [word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")]
-    target = str(flat.get(f"{group}._target_", ""))
-    return typed[-1] if typed else (target.split(".")[-2] if "." in target else None)

@@ -10,7 +10,7 @@ from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import ROOT, load_env
 from workbench.config.checks import check_config
 from workbench.config.choose import load_config
-from workbench.config.schema import register
+from workbench.config.composition import register
 from workbench.run.checkpoints import load_weights, read_checkpoint
 from workbench.run.folder import is_run_folder, weights_file
 from workbench.tracking.mlflow import connect, tracking_uri

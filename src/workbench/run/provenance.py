@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from yaml import YAMLError
 
 from workbench.common.errors import DataError
 from workbench.common.files import read_json, write_json
@@ -23,6 +24,27 @@ def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> 
     _write(folder / "overrides.yaml", OmegaConf.to_yaml(overrides))
     _write(folder / "uncommitted.diff", _git("diff", "HEAD") or "")
     write_json(folder / "environment.json", environment(config))
+
+
+def kept_overrides(folder: Path) -> list[str]:
+    """Return the words that a run's earlier start was given; none where it keeps none."""
+    try:
+        kept = OmegaConf.load(folder / "overrides.yaml")
+    except (OSError, ValueError, YAMLError):
+        return []
+    return [str(word) for word in kept] if isinstance(kept, ListConfig) else []
+
+
+def fingerprint_of(folder: Path) -> str | None:
+    """Return the hash of a run's training data, once they were read; it stands for all of data.json."""
+    train = (read_json(folder / "data.json") or {}).get("train")
+    return train.get("sha256") if isinstance(train, dict) else None
+
+
+def commit_of(folder: Path) -> str | None:
+    """Return the commit that a run keeps; of one that begins, that of the workspace."""
+    kept = read_json(folder / "environment.json")
+    return _git("rev-parse", "HEAD") if kept is None else kept.get("commit")
 
 
 def _write(path: Path, text: str) -> None:

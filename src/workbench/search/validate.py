@@ -12,6 +12,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.rank import started_together
 from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
+from workbench.config.hparams import drop_unread, refuse_unread
 from workbench.search.goal import Goal
 from workbench.search.mlflow_parent import Parent
 from workbench.search.samplers import as_list, check_sweep
@@ -32,7 +33,10 @@ def prepare(config: DictConfig, hydra_context: Any, task_function: Any, argument
     loader = hydra_context.config_loader
     space = read_space(arguments, loader, as_study=config.sweep.n_trials is not None)
     first = None
-    for checked in _compositions(config, loader, space):
+    compositions = list(_compositions(config, loader, space))
+    refuse_unread(compositions)
+    for checked in compositions:
+        drop_unread(checked)
         check_config(checked)
         _check_start(checked, config)
         first = first or checked

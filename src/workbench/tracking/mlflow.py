@@ -13,6 +13,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.files import one_at_a_time
 from workbench.common.workspace import ROOT, load_env
 from workbench.run.metrics_file import FILE_NAME, Row
+from workbench.run.provenance import fingerprint_of
 from workbench.tracking.artifacts import artifacts
 from workbench.tracking.mlflow_model import log_model
 from workbench.tracking.tracker import RunDescription
@@ -78,6 +79,8 @@ class MlflowTracker:
     def finish(self, status: str) -> None:
         """Send the run folder as artifacts and its model as one, and end when its last value was measured."""
         self._send_files("*")
+        if fingerprint := fingerprint_of(self._run.folder):
+            self._client.set_tag(self._id, "data", fingerprint)
         if (self._run.folder / "model").is_dir():
             log_model(self._client, self._id, self._run.folder / "model")
         metrics = self._run.folder / FILE_NAME

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from workbench.common.redaction import redact
 from workbench.common.workspace import load_env
 from workbench.run.metrics_file import Row
+from workbench.run.provenance import fingerprint_of
 from workbench.tracking.tracker import RunDescription
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class NeptuneTracker:
         config = self._folder / "config.yaml"
         if config.is_file():
             self._write({"config": _file(redact(config.read_text(encoding="utf-8")), config)})
-        self._write({"status": status})
+        self._write({"status": status, "data": fingerprint_of(self._folder) or ""})
         assert self._run is not None
         self._run.stop(seconds=CLOSE_SECONDS)
         self._run = None

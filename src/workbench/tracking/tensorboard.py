@@ -4,6 +4,7 @@ from pathlib import Path
 
 from workbench.common.redaction import redact
 from workbench.run.metrics_file import Row
+from workbench.run.provenance import fingerprint_of
 from workbench.tracking.tracker import RunDescription
 
 
@@ -16,6 +17,7 @@ class TensorboardTracker:
         """Replace earlier event files; write hyper-parameters, tags and config.yaml."""
         from workbench.tracking.event_file import EventFile
 
+        self._folder = run.folder
         folder = run.folder / "tensorboard"
         folder.mkdir(exist_ok=True)
         for earlier in folder.glob("events.out.tfevents.*"):
@@ -40,6 +42,8 @@ class TensorboardTracker:
 
     def finish(self, status: str) -> None:
         """Write how the run ended."""
+        if fingerprint := fingerprint_of(self._folder):
+            self._file.markdown("data", fingerprint)
         self._file.session_end(success=status == "finished")
         self._file.close()
 

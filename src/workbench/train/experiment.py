@@ -14,6 +14,7 @@ from workbench.common.stopping import StopSignals
 from workbench.common.workspace import typed
 from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
+from workbench.config.hparams import drop_unread
 from workbench.distributed.rendezvous import learn_folder
 from workbench.run.folder import is_run_folder, new_folder
 from workbench.run.log import end_log, start_log
@@ -36,11 +37,13 @@ def run(composed: DictConfig) -> dict[str, float]:
         return {}
     overrides = list(HydraConfig.get().overrides.task)
     config = choose_config(composed, overrides)
+    if trial_folder() is not None:  # a typed key may be for other members of the sweep
+        drop_unread(config)
     check_config(config)
     trackers = build_trackers(config)
     folder, resumed = _open_folder(config)
     recording = Recording(folder, resumed)
-    mirror = MirrorProcess(folder, trackers, describe(config, folder, recording.started))
+    mirror = MirrorProcess(folder, trackers, describe(config, folder, recording.started, overrides))
     with _told_when_it_ends(recording, mirror) as metrics:
         start_log(folder)
         _note("resumed: %s" if resumed else "started: %s", " ".join(overrides) or "no override")

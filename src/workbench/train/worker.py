@@ -10,7 +10,7 @@ from pathlib import Path
 
 from workbench.common.errors import Pruned
 from workbench.common.rank import rank
-from workbench.config import schema
+from workbench.config import composition
 from workbench.distributed.failures import leave_note
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Follow the rank 0 that started this process, and end when it ends."""
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    schema.register()
+    composition.register()
     follow(folder)
 
 

@@ -1,0 +1,25 @@
+"""Types of arguments with limits, which a configuration is checked against before anything is made.
+
+def __init__(self, width: AboveZero, dropout: Share = 0.0, kind: Literal["max", "mean"] = "max") -> None:
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What holds of a value, and how that is said after "is not"."""
+
+    holds: Callable[[Any], bool]
+    wanted: str
+
+
+AboveZero = Annotated[int, Limit(lambda value: value > 0, "a number above 0")]
+ZeroOrMore = Annotated[float, Limit(lambda value: value >= 0, "0 or more")]
+Share = Annotated[float, Limit(lambda value: 0 <= value < 1, "at least 0 and below 1")]
+OpenShare = Annotated[float, Limit(lambda value: 0 < value < 1, "above 0 and below 1")]
+ListAboveZero = Annotated[
+    list[int], Limit(lambda value: bool(value) and min(value) > 0, "a list of numbers above 0")
+]
