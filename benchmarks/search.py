@@ -25,7 +25,7 @@ from timing import print_table
 from whole_command import QUICK
 
 from workbench.search import report
-from workbench.search.launching import Launching
+from workbench.search.processes import Launching
 from workbench.train.experiment import run
 
 TRIALS = 20

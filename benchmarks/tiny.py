@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
 from patchsets.set_module import Sets
-from patchsets.task.regression import Regression
+from patchsets.task.classification import Regression
 from workbench.train.loading import BatchedRows, loader
 
 BATCH = 32

@@ -36,7 +36,7 @@ from workbench.run.folder import new_folder
 from workbench.run.summary import Recording
 from workbench.tracking.trackers import build_trackers, describe
 from workbench.tracking.uploader_process import MirrorProcess
-from workbench.train.progress import TrainingBar
+from workbench.train.callbacks import TrainingBar
 from workbench.train.training import build_trainer
 
 ROUNDS = 7

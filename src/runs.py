@@ -18,8 +18,7 @@ from collections.abc import Sequence
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.table import render
-from workbench.history.columns import all_columns, telling_columns
-from workbench.history.differences import differences
+from workbench.history.columns import all_columns, differences, telling_columns
 from workbench.history.folders import find_run, places, read_runs
 from workbench.history.query import parse
 

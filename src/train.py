@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.config import composition
-from workbench.config.command_line import flags_last, quote_note
+from workbench.config.command import flags_last, quote_note
 from workbench.config.explanations import explain, is_config_error
 
 composition.register()

@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.demos.boring_classes import BoringModel
 
-from workbench.train.checkpointing import BestAndLast, StopsEarly
+from workbench.train.callbacks import BestAndLast, StopsEarly
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # Lightning's
 

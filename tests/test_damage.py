@@ -16,7 +16,7 @@ from workbench.run.checkpoints import last_checkpoint
 from workbench.run.folder import new_folder
 from workbench.run.provenance import record_data
 from workbench.run.summary import read_summary, status
-from workbench.tracking.upload_state import Acknowledged, Taken
+from workbench.tracking.artifacts import Acknowledged, Taken
 from workbench.train.loading import BatchedRows, loader, workers_told
 
 DAMAGED = [b"", b"{", b"[]", b"\xff\xfe\x00"]

@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from patchsets import figures
-from patchsets.figures.confusion import wilson_interval
+from patchsets.figures.classification import area_under, receiver_operating_characteristic, wilson_interval
 from patchsets.figures.curves import learning_curves
 from patchsets.figures.examples import Example, overlay
-from patchsets.figures.roc import area_under, receiver_operating_characteristic
 from workbench.common.figure_style import drawable
 from workbench.run.metrics_file import Row
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from patchsets.data.bags import Bags
 from patchsets.data.digits import Digits
 from patchsets.data.folder import Folder
-from patchsets.data.max_regression import MaxRegression
-from patchsets.data.needle import Needle
+from patchsets.data.synthetic import MaxRegression, Needle
 from patchsets.model.attention_pool import AttentionPool
 from patchsets.model.deep_sets import DeepSets
 from patchsets.set_module import Sets
-from patchsets.task.classification import Classification
+from patchsets.task.classification import Classification, Regression
 from patchsets.task.examination import (
+    Judged,
     confident_mistakes,
     correct_by_patches,
     element_weights,
@@ -29,8 +29,6 @@ from patchsets.task.examination import (
     raw_batches,
     typical_examples,
 )
-from patchsets.task.judged import Judged
-from patchsets.task.regression import Regression
 from patchsets.task.report import count_confusions
 from patchsets.task.task import Task
 

@@ -15,7 +15,7 @@ from whole_command import ROOT
 
 import runs
 from workbench.common.errors import ConfigError
-from workbench.config.command_line import quote_note
+from workbench.config.command import quote_note
 from workbench.history.folders import find_run, read_runs
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from in_process import stand_in_mnist, start, words_for
 
-from patchsets.data import preprocessing
+from patchsets.data import images as preprocessing
 from patchsets.data.batch import ImageBatch
 from patchsets.data.digits import Digits, read_digits
 from patchsets.data.folder import Folder

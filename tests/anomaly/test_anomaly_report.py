@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from patchsets import figures
-from patchsets.anomaly.cases import interesting_cases
 from patchsets.anomaly.detector import colour_range
 from patchsets.anomaly.judged import JudgedImages
-from patchsets.anomaly.predictions import read_predictions, write_predictions
+from patchsets.anomaly.predictions import interesting_cases, read_predictions, write_predictions
 from patchsets.anomaly.thresholds import choose_threshold
 from patchsets.task.anomaly_report import figures_of, write_report
 from workbench.common.errors import DataError

@@ -8,11 +8,16 @@ from judged_examples import judged, scored
 from scipy.ndimage import label as connected
 from sklearn import metrics as reference
 
-from patchsets.anomaly.metrics import evaluate
-from patchsets.anomaly.pixel_metrics import pixel_metrics
-from patchsets.anomaly.thresholds import choose_threshold, conformal_quantile
+from patchsets.anomaly.metrics import evaluate, pixel_metrics
+from patchsets.anomaly.thresholds import (
+    auroc_interval,
+    choose_threshold,
+    conformal_quantile,
+    describe_drift,
+    resampled_aurocs,
+    roc_band,
+)
 from patchsets.anomaly.trivial import best_trivial
-from patchsets.anomaly.uncertainty import auroc_interval, describe_drift, resampled_aurocs, roc_band
 
 
 def by_hand_au_pro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:

@@ -10,12 +10,17 @@ from omegaconf import OmegaConf
 from scipy.spatial.distance import mahalanobis
 from torch import Tensor, nn
 
-from patchsets.model import nearest_patches
+from patchsets.model import patch_distances as nearest_patches
 from patchsets.model.backbone import Backbone
 from patchsets.model.filter_bank import FilterBank, RawPatches, log_gabor_kernels
-from patchsets.model.nearest_patches import CORESETS, NearestPatches, greedy_coreset
+from patchsets.model.patch_distances import (
+    CORESETS,
+    SHRINKAGE,
+    NearestPatches,
+    PlaceGaussians,
+    greedy_coreset,
+)
 from patchsets.model.patch_memory import PatchMemory
-from patchsets.model.place_gaussians import SHRINKAGE, PlaceGaussians
 from workbench.common.errors import ConfigError, DataError
 from workbench.config.build import build_later
 

@@ -143,7 +143,7 @@ PARTS = {
     **dict.fromkeys(
         ("latent_dim", "enc_channels", "loss", "bottleneck"), "patchsets.model.autoencoder.Autoencoder"
     ),
-    "beta": "patchsets.model.vae.VariationalAutoencoder",
+    "beta": "patchsets.model.autoencoder.VariationalAutoencoder",
 }
 
 

@@ -14,8 +14,7 @@ from PIL import Image
 
 from patchsets.anomaly.trivial import best_trivial
 from patchsets.data.anomaly import AnomalyImages
-from patchsets.data.anomaly_demo import AnomalyDemo
-from patchsets.data.anomaly_demo_images import CATEGORIES, TEST_KINDS, Counts, make_demo
+from patchsets.data.anomaly_demo import CATEGORIES, TEST_KINDS, AnomalyDemo, Counts, make_demo
 from patchsets.data.layout import as_mask
 from workbench.common.errors import ConfigError, DataError
 

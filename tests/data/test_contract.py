@@ -10,8 +10,7 @@ from torch import Tensor
 
 from patchsets.data.bags import Bags
 from patchsets.data.digits import Digits
-from patchsets.data.max_regression import MaxRegression
-from patchsets.data.needle import Needle
+from patchsets.data.synthetic import MaxRegression, Needle
 from patchsets.data.textures import Textures
 from workbench.common.errors import ConfigError
 from workbench.train.loading import EpochSampler, SetData

@@ -10,8 +10,7 @@ from patchsets.data.bags import Bags
 from patchsets.data.batch import Batch
 from patchsets.data.digits import Digits, read_digits
 from patchsets.data.image_sets import ImageSets
-from patchsets.data.max_regression import MaxRegression
-from patchsets.data.needle import Needle
+from patchsets.data.synthetic import MaxRegression, Needle
 from patchsets.data.textures import CLASSES, Textures, read_photograph
 from patchsets.data.vector_sets import VectorSets
 

@@ -6,7 +6,7 @@ from math import comb, prod
 import numpy as np
 import pytest
 
-from patchsets.data.needle import Needle, symmetric_polynomial
+from patchsets.data.synthetic import Needle, symmetric_polynomial
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3, 5])

@@ -11,8 +11,7 @@ from stand_in_models import write_detector
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.models import infer as module
-from workbench.models.find_images import find_images
-from workbench.models.find_model import find_model
+from workbench.models.find import find_images, find_model
 from workbench.models.infer import Words, predict
 from workbench.portable.model import POOLINGS, Model
 
@@ -187,7 +186,7 @@ def test_a_wrong_word_is_answered_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("workbench.models.find_model.connect", lambda uri: None)
+    monkeypatch.setattr("workbench.models.find.connect", lambda uri: None)
     asked = {"model": str(run_folder), "input": str(images), "output": str(tmp_path / "out"), **wrong}
     with pytest.raises(ConfigError, match=says):
         predict(Words(**asked))  # type: ignore[arg-type]

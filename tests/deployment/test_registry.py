@@ -15,7 +15,7 @@ import torch
 from stand_in_models import write_detector
 
 from workbench.common.errors import ConfigError
-from workbench.models.find_model import find_model
+from workbench.models.find import find_model
 from workbench.models.load import load_model
 from workbench.models.register import Words, register
 from workbench.portable.model import Model

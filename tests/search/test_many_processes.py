@@ -14,7 +14,7 @@ import pytest
 import yaml
 from whole_command import QUICK, ROOT
 
-from workbench.search.storage import open_storage
+from workbench.search.study import open_storage
 
 pytestmark = pytest.mark.skipif(
     "PATCHSETS_TEST_SEARCHES" not in os.environ, reason="minutes of processes: make test-searches"

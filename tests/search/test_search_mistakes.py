@@ -11,7 +11,7 @@ from whole_command import ROOT
 
 from workbench.common.errors import ConfigError
 from workbench.config.explanations import explain
-from workbench.search.storage import storage_address
+from workbench.search.study import storage_address
 
 LIST = "hparams.batch_size=32,64"
 WRONG = {

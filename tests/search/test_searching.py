@@ -10,10 +10,10 @@ import yaml
 from pretend import Trials, sweep
 
 from workbench.run.summary import Recording
-from workbench.search.goal import Goal
 from workbench.search.report import Report
+from workbench.search.results import Goal
 from workbench.search.space import Space
-from workbench.search.storage import open_storage
+from workbench.search.study import open_storage
 from workbench.search.worker import KEY
 
 GRID = ["hparams.learning_rate=1e-3,1e-2,1e-1", "hparams.batch_size=32,64"]

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from workbench.common.errors import ConfigError
-from workbench.config.command_line import command, flags_last
+from workbench.config.command import flags_last, train_command
 from workbench.config.schema import Sweep
 from workbench.search.samplers import make_sampler
 from workbench.search.space import Choices, Range, read_space
@@ -85,4 +85,4 @@ def test_flags_may_stand_anywhere() -> None:
 
 
 def test_a_command_can_be_pasted() -> None:
-    assert command(["a='x y'", "b=1"]) == "python src/train.py 'a='\"'\"'x y'\"'\"'' b=1"
+    assert train_command(["a='x y'", "b=1"]) == "python src/train.py 'a='\"'\"'x y'\"'\"'' b=1"

@@ -4,7 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from workbench.train.run_logger import RunLogger
+from workbench.train.step_log import RunLogger
 
 
 def train(folder: Path, first: int = 0, last: int = 20) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pretend_run import train
 
 from workbench.run.metrics_file import BLOCK_BYTES, FILE_NAME, Row, read_metrics, read_rows
-from workbench.train.run_logger import RunLogger
+from workbench.train.step_log import RunLogger
 
 
 def without_time(rows: list[Row]) -> list[tuple]:

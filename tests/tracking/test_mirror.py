@@ -14,8 +14,8 @@ from pretend_run import train, write_png
 from workbench.common.workspace import ROOT
 from workbench.run.metrics_file import Row
 from workbench.tracking import uploader as mirror_module
+from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.tracker import RunDescription
-from workbench.tracking.upload_state import Acknowledged
 from workbench.tracking.uploader import Mirror
 
 
@@ -202,7 +202,7 @@ def test_a_tracker_is_given_no_secret(
 def test_two_workers_of_a_sweep_keep_what_it_has_sent(folder: Path) -> None:
     code = f"""
 from pathlib import Path
-from workbench.tracking.upload_state import Acknowledged, Taken
+from workbench.tracking.artifacts import Acknowledged, Taken
 acknowledged = Acknowledged(Path({str(folder)!r}))
 for offset in range(500):
     acknowledged.save("recorder", Taken(offset=offset))

@@ -11,9 +11,9 @@ from pretend_run import train, write_png
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import ROOT
 from workbench.tracking import uploader as mirror_module
+from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.mlflow import LONGEST_PARAM, MlflowTracker, tracking_uri
 from workbench.tracking.tracker import RunDescription
-from workbench.tracking.upload_state import Acknowledged
 from workbench.tracking.uploader import Mirror
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies warn as they like
@@ -90,7 +90,7 @@ def test_values_sent_twice_are_kept_once(folder: Path, description: RunDescripti
 def test_odd_names_and_values_that_are_no_number_are_kept(
     folder: Path, description: RunDescription, uri: str
 ) -> None:
-    from workbench.train.run_logger import RunLogger
+    from workbench.train.step_log import RunLogger
 
     RunLogger(folder).log_steps({"accuracy@1 (%)": float("nan"), "精度": float("inf")}, epoch=0, step=0)
     mirror(description)

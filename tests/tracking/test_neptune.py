@@ -68,7 +68,7 @@ def test_a_resumed_run_lies_offline_once_with_everything(
 
 
 def test_values_that_are_no_number_do_not_stop_the_rest(folder: Path, description: RunDescription) -> None:
-    from workbench.train.run_logger import RunLogger
+    from workbench.train.step_log import RunLogger
 
     logger = RunLogger(folder)
     for step, value in enumerate([1.0, float("nan"), float("inf"), 2.0]):

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from workbench.run.metrics_file import read_metrics
-from workbench.train.run_logger import RunLogger
+from workbench.train.step_log import RunLogger
 
 STEPS, EPOCHS = 5, 3
 

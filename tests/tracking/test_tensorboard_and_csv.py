@@ -100,7 +100,7 @@ def test_csv_has_one_row_per_step_or_epoch_and_one_column_per_value(
 
 
 def test_csv_leaves_a_cell_empty_where_there_is_no_value(folder: Path, description: RunDescription) -> None:
-    from workbench.train.run_logger import RunLogger
+    from workbench.train.step_log import RunLogger
 
     logger = RunLogger(folder)
     logger.log_steps({"a": 1.0}, epoch=0, step=0)

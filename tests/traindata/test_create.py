@@ -17,8 +17,8 @@ from whole_command import ROOT
 
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.traindata.create import create_or_check
+from patchsets.traindata.cutting import KINDS
 from patchsets.traindata.settings import Words
-from patchsets.traindata.synthesis import KINDS
 from workbench.common.errors import ConfigError, DataError, UserError
 from workbench.config.command import read_words
 
@@ -242,7 +242,7 @@ def test_check_finds_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_a_killed_process_leaves_no_folder_and_the_next_one_makes_it(raw: Path, tmp_path: Path) -> None:
     code = (
-        "import os, pathlib\nfrom patchsets.traindata.folder import new_folder\n"
+        "import os, pathlib\nfrom patchsets.traindata.create import new_folder\n"
         f"with new_folder(pathlib.Path({str(tmp_path / 'set')!r})) as folder:\n"
         "    (folder / 'half.png').touch()\n    os.kill(os.getpid(), 9)"
     )

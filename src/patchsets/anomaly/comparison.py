@@ -12,7 +12,7 @@ import numpy as np
 
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions
-from patchsets.anomaly.uncertainty import TAIL, interval, resampled_aurocs
+from patchsets.anomaly.thresholds import TAIL, interval, resampled_aurocs
 from workbench.common.errors import ConfigError
 from workbench.common.files import appearing_whole
 from workbench.run.summary import read_summary

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch, ImageBatch
-from patchsets.data.images import Images
+from patchsets.data.images import Images, Preprocess, preprocessed
 from patchsets.data.patches import Number, PatchCount, PatchCutter
-from patchsets.data.preprocessing import Preprocess, preprocessed
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
 from workbench.train.loading import BatchedRows, hash_of, loader

@@ -1,4 +1,6 @@
-"""What images a data set for anomaly detection has, in the layout of MVTec AD or of one class of VisA.
+"""manifest.csv: where each image of a data set comes from.
+
+What images a data set for anomaly detection has, in the layout of MVTec AD or of one class of VisA.
 
 MVTec AD: train/good, [val/good, val/<kind>], test/good, test/<kind>, ground_truth/<kind>/<stem>_mask.png.
 VisA: Data/Images/Normal, Data/Images/Anomaly, Data/Masks/Anomaly; its split is ../split_csv/1cls.csv where
@@ -6,15 +8,62 @@ that is there, else every tenth good image is for the test.
 """
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
-from patchsets.data.manifest import read_groups
 from workbench.common.errors import DataError
 from workbench.portable.pixels import fitted, is_image_name, shown
+
+NAME = "manifest.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image; paths are relative to the data set's folder, with slashes."""
+
+    path: str
+    split: str  # train, val or test
+    kind: str  # good, or what the defect is
+    mask: str  # empty where there is none
+    source: str  # the file it was made from
+    group: str  # images of one group are never in two splits
+    box: str  # left, top, right, bottom in the source
+    twin: str  # the good image that differs by the defect alone
+    sha256: str  # of the file
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_manifest(folder: Path, rows: Sequence[Row]) -> None:
+    """Write one line for each image, sorted by path."""
+    with (folder / NAME).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in sorted(rows, key=lambda row: row.path))
+
+
+def read_groups(folder: Path) -> dict[str, str]:
+    """Return the group (else the source) of each image by its path; empty where there is no manifest.
+
+    Raises DataError where the file is another kind of table.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {row["path"]: row.get("group") or row["source"] for row in rows}
+    except (KeyError, csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no column {error} in it; replace or remove it") from error
+
 
 FITS = ("stretch", "letterbox")
 GOOD = "good"

@@ -8,9 +8,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from patchsets.anomaly.cases import Case
 from patchsets.anomaly.detector import ColourRange
 from patchsets.anomaly.judged import JudgedImages
+from patchsets.anomaly.predictions import Case
 from patchsets.anomaly.thresholds import Threshold
 from patchsets.figures.examples import COLUMNS, show
 from workbench.common.figure_style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled

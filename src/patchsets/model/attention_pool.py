@@ -1,4 +1,9 @@
-"""Attention-based multiple-instance learning (Ilse et al. 2018): encode each → attention pool → classify."""
+"""Attention-based multiple-instance learning (Ilse et al. 2018): encode each → attention pool → classify.
+
+The network of Ilse et al. (2018) for MNIST-bags: LeNet on each image → gated attention pool → classify.
+"""
+
+import math
 
 from torch import Tensor, nn
 
@@ -26,3 +31,18 @@ class AttentionPool(nn.Module):
         """Return the weight of each element `[T]`, adding up to 1 over each set."""
         _, weights = self.pool(self.encode(sets), return_attention=True)
         return weights.values
+
+
+class LeNetAttentionPool(AttentionPool):
+    """From sets of square grey images, flattened to `[in_features]`, to `[B, out_features]`."""
+
+    def __init__(self, in_features: int, out_features: int, width: AboveZero, dropout: Share = 0.0) -> None:
+        super().__init__(in_features, out_features, width, depth=0, dropout=dropout)
+        side = math.isqrt(in_features)
+        last_side = ((side - 4) // 2 - 4) // 2
+        self.encode = Each(
+            nn.Unflatten(1, (1, side, side)),
+            *(nn.Conv2d(1, 20, kernel_size=5), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(20, 50, kernel_size=5), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(50 * last_side**2, width), nn.ReLU()),
+        )

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from patchsets.model.filter_bank import FilterBank, RawPatches
-from patchsets.model.nearest_patches import NearestPatches
-from patchsets.model.place_gaussians import PlaceGaussians
+from patchsets.model.patch_distances import NearestPatches, PlaceGaussians
 from workbench.common.errors import ConfigError
 
 FEATURES = {"filter_bank": FilterBank, "raw": RawPatches}

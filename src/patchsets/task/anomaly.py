@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from patchsets.anomaly.detector import Detector, colour_range, milliseconds_per_image
-from patchsets.anomaly.judged import JudgedImages
-from patchsets.anomaly.judging import Judge
+from patchsets.anomaly.judged import Judge, JudgedImages
 from patchsets.anomaly.metrics import evaluate
 from patchsets.anomaly.thresholds import Threshold, ThresholdMethod, choose_threshold
 from patchsets.data.anomaly import AnomalyImages

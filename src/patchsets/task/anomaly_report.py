@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchsets.anomaly.cases import interesting_cases
 from patchsets.anomaly.detector import colour_range
 from patchsets.anomaly.judged import JudgedImages
-from patchsets.anomaly.predictions import write_predictions
-from patchsets.anomaly.thresholds import Threshold
+from patchsets.anomaly.predictions import interesting_cases, write_predictions
+from patchsets.anomaly.thresholds import Threshold, describe_drift
 from patchsets.anomaly.trivial import best_trivial
-from patchsets.anomaly.uncertainty import describe_drift
 from workbench.common.files import appearing_whole
 
 if TYPE_CHECKING:

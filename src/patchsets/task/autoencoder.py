@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from patchsets.anomaly.judging import as_pictures
+from patchsets.anomaly.judged import as_pictures
 from patchsets.data.batch import ImageBatch
 from patchsets.task.anomaly import AnomalyTask
 

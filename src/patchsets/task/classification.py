@@ -1,4 +1,7 @@
-"""Classify a set: cross-entropy, accuracy, and the area under the ROC curve where there are two classes."""
+"""Classify a set: cross-entropy, accuracy, and the area under the ROC curve where there are two classes.
+
+Regress one number from a set: mean absolute error.
+"""
 
 from typing import Any
 
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 
 from patchsets.data.batch import Batch
 from patchsets.data.image_sets import ImageSets
-from patchsets.task.judged import Judged
+from patchsets.task.examination import Judged
 from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
 
@@ -53,3 +56,20 @@ def auroc(score_N: Tensor, label_N: Tensor) -> float:
 
     squashed_N = 0.5 + 0.5 * score_N / (1 + score_N.abs())  # torchmetrics' own sigmoid would tie large scores
     return binary_auroc(squashed_N, label_N).item()
+
+
+class Regression(Task):
+    """Learns a number per set from the output `[B, 1]` of its network."""
+
+    def num_outputs(self) -> int:
+        return 1
+
+    def training_values(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": F.l1_loss(self.network(batch.input).squeeze(1), batch.label)}
+
+    def judge(self, output_N1: Tensor, label_N: Tensor) -> dict[str, float]:
+        error_N = output_N1.squeeze(1) - label_N
+        return {
+            "loss": error_N.abs().mean().item(),
+            "root_mean_squared_error": error_N.square().mean().sqrt().item(),
+        }

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from patchsets.data.image_sets import ImageSets
+from patchsets.data.images import Preprocess, apply
 from patchsets.data.patches import PatchCutter
-from patchsets.data.preprocessing import Preprocess, apply
 from patchsets.set_module import Sets
 from workbench.common.errors import UserError
 

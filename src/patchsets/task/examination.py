@@ -1,4 +1,6 @@
-"""What a trained network makes of test examples: which elements matter, how few patches are enough.
+"""The test split as a network answered it.
+
+What a trained network makes of test examples: which elements matter, how few patches are enough.
 
 Shapes: N examples of the test split, B sets of a batch,
 T elements of all sets, n of one, D features, C classes.
@@ -9,17 +11,28 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from patchsets.set_module import Sets
-from patchsets.task.judged import Judged
 
 if TYPE_CHECKING:
+    pass
     from patchsets.data.batch import Batch
     from workbench.train.base import RunTask
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The test split as it was answered: outputs `[N, classes]`, labels `[N]`, rows in the split `[N]`."""
+
+    output: Tensor
+    label: Tensor
+    index: Tensor
+
 
 PATCH_COUNTS = (1, 2, 4, 9, 16, 36, 64, 144, 256, 576, 1024)
 NOTICEABLY_FEWER = 1.4  # times fewer patches than all of them, to be worth a point

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from patchsets.task.examination import (
+    Judged,
     confident_mistakes,
     correct_by_patches,
     data_have_patches,
     examine,
     typical_examples,
 )
-from patchsets.task.judged import Judged
 from workbench.common.files import appearing_whole
 from workbench.run.metrics_file import read_metrics
 

@@ -13,7 +13,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from patchsets.data.batch import Batch
-from patchsets.task.judged import Judged
+from patchsets.task.examination import Judged
 from patchsets.task.report import write_report
 from workbench.distributed.gathering import gather_rows
 from workbench.train.base import RunTask

@@ -1,6 +1,10 @@
-"""Every answer that Hydra gives about a script's configuration under one set of overrides."""
+"""The values a key can have, where Hydra shows only the one it has; and what kind of value it is.
+
+Every answer that Hydra gives about a script's configuration under one set of overrides.
+"""
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -9,14 +13,66 @@ from pathlib import Path
 from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.utils import get_args_parser
 from hydra.core.object_type import ObjectType
+from omegaconf import BooleanNode, DictConfig, EnumNode, Node, OmegaConf, PathNode
+from omegaconf.errors import OmegaConfBaseException
 
 from workbench.common.redaction import is_secret_name, redact
 from workbench.common.workspace import ROOT
 from workbench.completion import cache
 from workbench.completion.cache import Row
-from workbench.completion.choices import choices, kind
-from workbench.completion.loader import Loader
-from workbench.completion.script import Script
+from workbench.completion.loader import Loader, Script
+from workbench.config.optimizers import SCHEDULES, optimizer_names
+
+RUN_KEYS = ("resume", "repeat", "init_from")
+OTHER_KEY = re.compile(r"\$\{[^:{}]*\}")
+PATH_WORDS = {"path", "dir", "directory", "folder", "root", "file", "filename", "outputs"}
+
+
+def choices(config: DictConfig, key: str, shown: list[str]) -> list[str]:
+    """Return the values a key can have, those `shown` included."""
+    node = _node(config, key)
+    if key == "hparams.optimizer":
+        return optimizer_names(config.get("optimizers") or {})
+    if key == "hparams.schedule":
+        return [*SCHEDULES, *(config.get("schedules") or {}), "null"]
+    if key in RUN_KEYS:
+        return [f"{_as_typed(Path(config.outputs))}/", "multirun/"]
+    if isinstance(node, EnumNode):
+        return [member.name for member in node.enum_type]
+    if isinstance(node, BooleanNode) or shown in (["true"], ["false"]):
+        return ["true", "false"]
+    return shown
+
+
+def kind(config: DictConfig, key: str, shown: list[str]) -> str:
+    """Return the kinds of a row, as cache.py lists them."""
+    node = _node(config, key)
+    words = key.rpartition(".")[2].lower().split("_")
+    kinds = ["derived"] if node is not None and OTHER_KEY.search(str(node._value())) else []
+    if key in RUN_KEYS:
+        kinds.append("run")
+    elif isinstance(node, PathNode) or PATH_WORDS.intersection(words) or _is_path(shown):
+        kinds.append("path")
+    return " ".join(kinds) or "plain"
+
+
+def _is_path(shown: list[str]) -> bool:
+    return any(value.startswith(("/", "./", "../", "~/")) for value in shown)
+
+
+def _as_typed(folder: Path) -> Path:
+    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+
+
+def _node(config: DictConfig, key: str) -> Node | None:
+    parent_key, _, name = key.rpartition(".")
+    try:
+        parent = OmegaConf.select(config, parent_key) if parent_key else config
+        node = parent._get_node(name) if isinstance(parent, DictConfig) else None
+    except OmegaConfBaseException:
+        return None
+    return node if isinstance(node, Node) else None
+
 
 FIRST = ("", "+", "~", "-", "--cfg=", "--info=", "--config-name=")
 # Resolvers whose value depends on files only; what any other one gives is worked out at each TAB.

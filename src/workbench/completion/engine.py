@@ -12,8 +12,7 @@ from pathlib import Path
 from workbench.completion import answers, cache, command_line
 from workbench.completion.client import Request
 from workbench.completion.composed import Composed
-from workbench.completion.loader import start_hydra
-from workbench.completion.script import read_script
+from workbench.completion.loader import read_script, start_hydra
 
 
 def main() -> None:

@@ -10,14 +10,20 @@ from workbench.config.signatures import signature
 MOVED = {
     "patchsets.tracking.csv.": "workbench.tracking.csv_tables.",
     "patchsets.tracking.": "workbench.tracking.",
-    "patchsets.task.vae.": "patchsets.task.autoencoder.",
+    "patchsets.data.max_regression.": "patchsets.data.synthetic.",
+    "patchsets.data.mnist_bags.": "patchsets.data.bags.",
+    "patchsets.data.needle.": "patchsets.data.synthetic.",
+    "patchsets.model.lenet_attention_pool.": "patchsets.model.attention_pool.",
     "patchsets.model.patch_features.": "patchsets.model.filter_bank.",
+    "patchsets.model.vae.": "patchsets.model.autoencoder.",
+    "patchsets.task.regression.": "patchsets.task.classification.",
+    "patchsets.task.vae.": "patchsets.task.autoencoder.",
 }
 
 
 # Tasks that never read any of these: they need not be imported to know.
 WITHOUT_ARGUMENTS = tuple(
-    f"patchsets.task.{name}" for name in ("classification.Classification", "regression.Regression")
+    f"patchsets.task.{name}" for name in ("classification.Classification", "classification.Regression")
 )
 # Hyper-parameters that a task read by itself, and is given now as arguments.
 BECAME_ARGUMENTS = ("score_map", "pooling", "threshold", "false_positive_rate")

@@ -10,9 +10,8 @@ from pytorch_lightning import Trainer
 
 from workbench.common.errors import ConfigError, Interrupted, Pruned, RankFailed, UserError
 from workbench.common.rank import rank, started_together
-from workbench.distributed.failures import PATIENCE, find_failure, forget_notes
 from workbench.distributed.rendezvous import tell_folder
-from workbench.distributed.workers import Followers
+from workbench.distributed.workers import PATIENCE, Followers, find_failure, forget_notes
 
 
 @contextmanager

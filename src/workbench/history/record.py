@@ -9,10 +9,9 @@ from typing import Any
 import yaml
 
 from workbench.common.errors import DataError
-from workbench.run.choices import choice
 from workbench.run.metrics_file import read_metrics
 from workbench.run.summary import read_summary, status
-from workbench.run.trial import is_trial
+from workbench.run.trial import choice, is_trial
 
 FACTS = ("run", "experiment_name", "status", "started", "seconds", "note", "task", "data", "model")
 

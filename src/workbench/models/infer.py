@@ -15,8 +15,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.files import appearing_whole
 from workbench.common.workspace import typed
 from workbench.models.answers import Answer, AnswerFile
-from workbench.models.find_images import find_images
-from workbench.models.find_model import NamedModel, find_model
+from workbench.models.find import NamedModel, find_images, find_model
 from workbench.portable.model import POOLINGS, Model
 from workbench.portable.pixels import Unusable, pillow_warns_of_bombs_alone, read_image, shown
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import ROOT, load_env
 from workbench.config.checks import check_config
-from workbench.config.choose import load_config
+from workbench.config.choose import read_config
 from workbench.config.composition import register
 from workbench.run.checkpoints import load_weights, read_checkpoint
 from workbench.run.folder import is_run_folder, weights_file
@@ -82,7 +82,7 @@ def rebuild(folder: Path) -> "RunTask":
     from workbench.train.training import build_task
 
     register()
-    config = load_config(folder)
+    config = read_config(folder)
     check_config(config)
     task = build_task(config)
     arguments = read_checkpoint(weights_file(folder)).get("network_arguments")

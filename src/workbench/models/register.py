@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import load_env
-from workbench.config.choose import load_config
+from workbench.config.choose import read_config
 from workbench.models.load import with_model
 from workbench.run.folder import find_folder
 from workbench.run.summary import read_summary, status
+from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.mlflow import KEY_TAG, MlflowTracker, connect, tracking_uri
 from workbench.tracking.mlflow_model import log_model
 from workbench.tracking.trackers import describe
-from workbench.tracking.upload_state import Acknowledged
 from workbench.tracking.uploader import Mirror
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def publish(folder: Path) -> "tuple[MlflowClient, Run]":
     run = _find(client, folder)
     if run is None or run.info.status == "RUNNING":
         summary = read_summary(folder)
-        description = describe(load_config(folder), folder, float(summary.get("started", 0)))
+        description = describe(read_config(folder), folder, float(summary.get("started", 0)))
         mirror = Mirror(folder, {"mlflow": MlflowTracker()}, description)
         with _silent("workbench"):  # what goes wrong is said once, below
             mirror.start()
@@ -113,7 +113,7 @@ def _ended_as(folder: Path) -> str:
 
 
 def _find(client: "MlflowClient", folder: Path) -> "Run | None":
-    experiment = client.get_experiment_by_name(load_config(folder).experiment_name)
+    experiment = client.get_experiment_by_name(read_config(folder).experiment_name)
     if experiment is None:
         return None
     key = Acknowledged(folder).key

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import ROOT
 from workbench.config.checks import check_config
-from workbench.config.choose import load_config
+from workbench.config.choose import read_config
 from workbench.run.folder import is_run_folder
 from workbench.run.summary import status
 
@@ -80,7 +80,7 @@ class FinishedRuns:
             if folder.name == "latest" or not is_run_folder(folder) or status(folder) != "finished":
                 continue
             if folder not in self._configs:
-                self._configs[folder] = _what_matters(load_config(folder))
+                self._configs[folder] = _what_matters(read_config(folder))
             if self._configs[folder] == wanted:
                 return folder
         return None

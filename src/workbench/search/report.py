@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from workbench.common.files import one_at_a_time
 from workbench.common.workspace import typed
-from workbench.config.command_line import command
+from workbench.config.command import train_command
 from workbench.run.trial import RESULTS, TABLE
 from workbench.search import study as studies
-from workbench.search.drawing import draw
-from workbench.search.goal import Goal, Job
-from workbench.search.results import Results
+from workbench.search.figures import draw
+from workbench.search.results import Goal, Job, Results
 from workbench.search.space import Space
 
 if TYPE_CHECKING:
@@ -66,7 +65,8 @@ class Report:
     def tell_how_to_go_on(self) -> None:
         """Say by which command the sweep goes on."""
         print(
-            f"\nthe sweep stopped; the same command goes on with it:\n  {command(sys.argv[1:])}", flush=True
+            f"\nthe sweep stopped; the same command goes on with it:\n  {train_command(sys.argv[1:])}",
+            flush=True,
         )
 
     def write(self) -> None:

@@ -1,7 +1,11 @@
-"""What the trials of a sweep have reached: which count, which failed, which is best; kept in two files."""
+"""What a sweep seeks, and one trial on its way there.
+
+What the trials of a sweep have reached: which count, which failed, which is best; kept in two files.
+"""
 
 import csv
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +13,35 @@ import yaml
 
 from workbench.common.files import appearing_whole
 from workbench.common.redaction import redact
-from workbench.config.command_line import command
+from workbench.config.command import train_command
 from workbench.run.trial import RESULTS, TABLE
 from workbench.search import study as studies
-from workbench.search.goal import Goal
 from workbench.search.space import Space
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is sought: `metrics` at the epoch that `monitor` chose; `n_trials` is None for all of a grid."""
+
+    monitor: str
+    mode: str
+    metrics: list[str]
+    directions: list[str]
+    n_trials: int | None
+
+
+@dataclass
+class Job:
+    """One trial on its way: Optuna's trial, the run folder and the overrides."""
+
+    trial: Any
+    folder: Path
+    words: list[str]
+
 
 LONGEST = 30  # characters of a value in the table
 
@@ -58,7 +82,7 @@ class Results:
     def command(self, trial: "FrozenTrial") -> str:
         """Return the command that runs a trial alone."""
         fixed = [word for word in self.space.fixed if not word.lstrip("+").startswith("sweep.")]
-        return redact(command([*fixed, *self.space.words(trial.params)]))
+        return redact(train_command([*fixed, *self.space.words(trial.params)]))
 
     def rows(self) -> list[list[str]]:
         """Return a table of the finished trials, the best first, under a row of names."""
@@ -81,7 +105,7 @@ class Results:
         """Write optimization_results.yaml: the best so far, and what failed."""
         best = [self._description(trial) for trial in self.best()]
         content: dict[str, Any] = {
-            "command": redact(command(sys.argv[1:])),
+            "command": redact(train_command(sys.argv[1:])),
             "study": self.study.study_name,
             "metrics": dict(zip(self.goal.metrics, self.goal.directions, strict=True)),
             "finished_trials": len(self.finished()),

@@ -1,18 +1,130 @@
-"""Optuna's study of one sweep: opened or taken up again, asked for trials, told how they ended."""
+"""Where a study is kept: a journal in its folder, SQLite, or PostgreSQL for several machines.
 
+Optuna's study of one sweep: opened or taken up again, asked for trials, told how they ended.
+"""
+
+import os
+import time
 import warnings
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
+from workbench.common.files import one_at_a_time
+from workbench.common.workspace import load_env
 from workbench.run.trial import TrialNote
 from workbench.search.samplers import make_pruner, make_sampler
-from workbench.search.storage import open_storage
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
+
+
+VARIABLE = "OPTUNA_STORAGE"
+JOURNAL, SQLITE, POSTGRES = "journal:///", "sqlite:///", "postgresql+psycopg://"
+KINDS = "sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+DRAWN_OUT = 5  # attempts to create the tables of a database that another worker creates at the same time
+
+
+def storage_address(typed: str | None, folder: Path) -> str:
+    """Return the address of a study: `sweep.storage`, else OPTUNA_STORAGE, else a journal in `folder`.
+
+    A password comes from the environment, and leaves the address: it goes to PGPASSWORD, where PostgreSQL's
+    client looks for it. Raises ConfigError for a password that was typed, for two addresses, and for a kind
+    of storage that is not known.
+    """
+    load_env()
+    if typed and _password(typed):
+        raise ConfigError(
+            "sweep.storage: a password has no place on a command line, which is kept and shared;"
+            f" set PGPASSWORD, or put the whole address into {VARIABLE}"
+        )
+    _hide_password()
+    of_environment = os.environ.get(VARIABLE)
+    chosen = typed or of_environment or f"{JOURNAL}{folder.absolute()}/study.journal"
+    if typed and of_environment and _plain(typed, "sweep.storage") != _plain(of_environment, VARIABLE):
+        raise ConfigError(f"sweep.storage={typed} and {VARIABLE}={of_environment} are two places; keep one")
+    return _plain(chosen, "sweep.storage" if typed else VARIABLE)
+
+
+def is_file(address: str) -> bool:
+    """Tell whether a study is kept in a file."""
+    return not address.startswith(POSTGRES)
+
+
+def _hide_password() -> None:
+    address = os.environ.get(VARIABLE, "")
+    if password := _password(address):
+        parts = urlsplit(address)
+        user = parts.netloc.rpartition("@")[0].partition(":")[0]
+        host = parts.netloc.rpartition("@")[2]
+        os.environ[VARIABLE] = parts._replace(netloc=f"{user}@{host}", query="").geturl()
+        os.environ["PGPASSWORD"] = password
+
+
+def _password(address: str) -> str | None:
+    parts = urlsplit(address)
+    in_query = parse_qs(parts.query).get("password", [None])[0]
+    return in_query or (unquote(parts.password) if parts.password else None)
+
+
+def _plain(address: str, key: str) -> str:
+    scheme, _, rest = address.partition("://")
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        return POSTGRES + rest
+    for kind in (SQLITE, JOURNAL):
+        if address.startswith(kind) and len(address) > len(kind):
+            return kind + str(Path(address.removeprefix(kind)).expanduser().absolute())
+    raise ConfigError(f"{key}: {address} is not {KINDS}")
+
+
+@cache
+def open_storage(address: str) -> "BaseStorage":
+    """Open a storage, and create it where there is none; once in a process.
+
+    Raises ConfigError where it cannot be reached.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        if address.startswith(POSTGRES):
+            return _open_postgres(address)
+        path = Path(address.partition("://")[2])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if address.startswith(JOURNAL):
+            return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        with one_at_a_time(path.with_name(f".{path.name}.lock")):  # two that create a SQLite file break it
+            return optuna.storages.RDBStorage(address, {"connect_args": {"timeout": 60}})
+    except (OSError, SQLAlchemyError) as error:
+        raise ConfigError(f"sweep.storage: {address} cannot be opened: {_reason(error)}") from error
+
+
+def _open_postgres(address: str) -> "BaseStorage":
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for attempt in range(DRAWN_OUT):
+        try:
+            return RDBStorage(address, {"pool_pre_ping": True})
+        except OperationalError:
+            raise
+        except (IntegrityError, ProgrammingError):  # another worker creates the same tables
+            if attempt == DRAWN_OUT - 1:
+                raise
+            time.sleep(0.5 * (attempt + 1))
+    raise AssertionError
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "orig", None) or error).splitlines()[0].split())
+
 
 FOLDER, AGAIN, ERROR = "folder", "again_for", "error"  # user attributes of a trial
 

@@ -15,13 +15,13 @@ from workbench.common.stopping import StopSignals
 from workbench.run.summary import read_summary, status
 from workbench.run.trial import TrialNote, best_values
 from workbench.search import study as studies
-from workbench.search.goal import Goal, Job
-from workbench.search.launching import Launching
 from workbench.search.mlflow_parent import Parent
+from workbench.search.processes import Launching
 from workbench.search.report import Report
+from workbench.search.results import Goal, Job
 from workbench.search.samplers import make_sampler
 from workbench.search.space import Choices, Space
-from workbench.search.storage import is_file
+from workbench.search.study import is_file
 from workbench.search.worker import KEY, Worker
 
 FAILURES_IN_A_ROW = 10  # after which a search gives up: it is not the parameters that are wrong

@@ -13,11 +13,11 @@ from workbench.common.rank import started_together
 from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
 from workbench.config.hparams import drop_unread, refuse_unread
-from workbench.search.goal import Goal
 from workbench.search.mlflow_parent import Parent
+from workbench.search.results import Goal
 from workbench.search.samplers import as_list, check_sweep
 from workbench.search.space import Space, read_space
-from workbench.search.storage import storage_address
+from workbench.search.study import storage_address
 from workbench.search.sweep import Sweep
 from workbench.tracking.trackers import build_trackers
 

@@ -14,8 +14,8 @@ from workbench.common.workspace import ROOT, options, typed
 from workbench.config.choose import read_config
 from workbench.run.folder import find_folder, is_run_folder
 from workbench.run.summary import read_summary, release_lock, status, take_lock
+from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.trackers import build_trackers, describe
-from workbench.tracking.upload_state import Acknowledged
 from workbench.tracking.uploader import Feed
 
 ENDS = {"dead": "interrupted", "unknown": "failed"}  # how a tracker is told of a run that could not say it

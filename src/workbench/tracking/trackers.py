@@ -9,9 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.config.build import build
-from workbench.run.choices import CHOICES, choice
 from workbench.run.provenance import commit_of, kept_overrides
-from workbench.run.trial import read_note
+from workbench.run.trial import CHOICES, choice, read_note
 from workbench.tracking.tracker import Plain, RunDescription, Tracker
 from workbench.tracking.uploader_process import check_tracker
 

@@ -10,8 +10,8 @@ from workbench.common.errors import Interrupted
 from workbench.common.redaction import redact
 from workbench.common.workspace import typed
 from workbench.run.metrics_file import FILE_NAME, read_metrics, read_rows
+from workbench.tracking.artifacts import Acknowledged, Taken
 from workbench.tracking.tracker import RunDescription, Tracker
-from workbench.tracking.upload_state import Acknowledged, Taken
 
 INTERVAL = 2.0  # seconds between two looks at the run folder
 MOST_DOUBLINGS = 5  # of the interval while a tracker is down: about a minute

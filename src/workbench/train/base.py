@@ -15,8 +15,7 @@ from workbench.run.checkpoints import fill
 from workbench.run.folder import is_run_folder
 from workbench.run.provenance import record_data
 from workbench.train.loading import EpochSampler, SetData
-from workbench.train.run_logger import RunLogger
-from workbench.train.step_log import BadStep, StepLog
+from workbench.train.step_log import BadStep, RunLogger, StepLog
 
 SEED_STRIDE = 1_000_003  # keeps the streams of two seeds apart for as many epochs
 

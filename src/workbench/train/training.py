@@ -19,10 +19,9 @@ from workbench.run.log import quieten
 from workbench.run.trial import trial_folder
 from workbench.search.pruning import pruning
 from workbench.train.base import RunTask
-from workbench.train.checkpointing import BestAndLast, StopsEarly
+from workbench.train.callbacks import BestAndLast, StopsEarly, TrainingBar
 from workbench.train.loading import workers_told
-from workbench.train.progress import TrainingBar
-from workbench.train.run_logger import RunLogger
+from workbench.train.step_log import RunLogger
 
 log = logging.getLogger(__name__)
 

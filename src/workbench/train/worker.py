@@ -11,7 +11,7 @@ from pathlib import Path
 from workbench.common.errors import Pruned
 from workbench.common.rank import rank
 from workbench.config import composition
-from workbench.distributed.failures import leave_note
+from workbench.distributed.workers import leave_note
 
 
 def follow(folder: Path) -> None:

@@ -1,1 +1,0 @@
-"""Anomaly detection: how images are scored, from which score on one is an anomaly, how well that works."""

@@ -1,1 +1,0 @@
-"""Many runs from one command: grids and Optuna studies that survive a stop."""

@@ -1,1 +1,0 @@
-"""Loggers: the run folder holds every value, trackers mirror it from behind and can never hurt a run."""
