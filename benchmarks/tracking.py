@@ -32,7 +32,7 @@ from tiny import Tiny, TinySets
 from workbench.common.files import read_json
 from workbench.common.workspace import ROOT
 from workbench.config import composition
-from workbench.run.folder import new_folder
+from workbench.run.folder import make_folder, name_folder
 from workbench.run.summary import Recording
 from workbench.tracking.trackers import build_trackers, describe
 from workbench.tracking.uploader_process import MirrorProcess
@@ -143,7 +143,8 @@ def _slow_server() -> Iterator[str]:
 def _train(data: TinySets, choice: str, outputs: Path, patience: float) -> Stopwatch:
     """Train as a run does, every value of every step logged; what is sent after it does not count."""
     config = _config(*WORDS, f"loggers={choice}")
-    folder = new_folder(outputs, "benchmark")
+    folder = name_folder(outputs, "benchmark")
+    make_folder(folder)
     recording = Recording(folder, resumed=False)
     trackers = build_trackers(config)
     mirror = MirrorProcess(folder, trackers, describe(config, folder, recording.started))

@@ -28,7 +28,7 @@ from tiny import Tiny, TinyAlone, TinySets
 from patchsets.task.task import Task
 from workbench.common.workspace import ROOT
 from workbench.config import composition
-from workbench.run.folder import new_folder
+from workbench.run.folder import make_folder, name_folder
 from workbench.run.summary import Recording
 from workbench.tracking.tensorboard import TensorboardTracker
 from workbench.tracking.trackers import describe
@@ -123,7 +123,8 @@ def _config(*words: str) -> DictConfig:
 
 def train(task: Task, config: DictConfig, outputs: Path) -> float:
     """Train exactly as a run does, with the default logger, and return the CPU seconds of the training."""
-    folder = new_folder(outputs, "benchmark")
+    folder = name_folder(outputs, "benchmark")
+    make_folder(folder)
     recording = Recording(folder, resumed=False)
     mirror = MirrorProcess(
         folder, {"tensorboard": TensorboardTracker()}, describe(config, folder, recording.started)

@@ -13,7 +13,7 @@ from workbench.common.errors import ConfigError, DataError, UserError
 from workbench.config.choose import load_config
 from workbench.config.optimizers import make_optimizer
 from workbench.run.checkpoints import last_checkpoint
-from workbench.run.folder import new_folder
+from workbench.run.folder import make_folder, name_folder
 from workbench.run.provenance import record_data
 from workbench.run.summary import read_summary, status
 from workbench.tracking.artifacts import Acknowledged, Taken
@@ -53,7 +53,7 @@ def test_record_of_the_data_is_named(tmp_path: Path, content: bytes) -> None:
 def test_outputs_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"outputs: .*Not a directory"):
-        new_folder(tmp_path / "file", "name")
+        make_folder(name_folder(tmp_path / "file", "name"))
 
 
 def test_value_that_an_optimizer_refuses_is_named() -> None:

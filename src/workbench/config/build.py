@@ -24,7 +24,13 @@ def build(node: Any, path: str, trusted: Sequence[str] = (), **arguments: Any) -
     trusted, does not exist, or does not take what it is given.
     """
     check(node, path, trusted, given=arguments)
-    return _maker(node)(**arguments)
+    make = _maker(node)
+    try:
+        return make(**arguments)
+    except UserError:
+        raise
+    except (ValueError, TypeError, ImportError) as error:  # of the class itself: it knows its limits
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def build_later(
@@ -46,8 +52,15 @@ def _maker(node: Any) -> Callable[..., Any]:
 
 def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[str] = ()) -> None:
     """Import the target at `path`, and every target below it, and bind what each is given; make nothing."""
-    for place, found in _targets(node, path):
-        _check_target(found, place, trusted, given if place == path else ())
+    try:
+        for place, found in _targets(node, path):
+            _check_target(found, place, trusted, given if place == path else ())
+    except InterpolationKeyError as error:
+        missing = re.findall(r"'(.*?)'", str(error))[0]
+        raise ConfigError(
+            f"{error.full_key}: it reads {missing}, which this configuration does not have; "
+            "give it a value in the YAML that reads it"
+        ) from error
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
@@ -72,14 +85,7 @@ def _check_target(node: DictConfig, path: str, trusted: Sequence[str], given: Co
         expected = signature(target)
     except ImportError as error:
         raise ConfigError(f"{path}._target_: {target} cannot be imported: {error}") from error
-    try:
-        values = OmegaConf.to_container(node, resolve=True)
-    except InterpolationKeyError as error:
-        missing = re.findall(r"'(.*?)'", str(error))[0]
-        raise ConfigError(
-            f"{error.full_key}: it reads {missing}, which this configuration does not have; "
-            "give it a value in the YAML that reads it"
-        ) from error
+    values = OmegaConf.to_container(node, resolve=True)
     assert isinstance(values, dict)
     own = {str(key): value for key, value in values.items() if str(key) not in RESERVED}
     _check_arguments(own, node, path, target, expected)

@@ -41,6 +41,8 @@ def check_config(config: DictConfig) -> None:
     In order of what has to be imported: nothing, torch for data and network, Lightning for task and trainer.
     """
     _check_name(config.experiment_name)
+    if not 0 <= config.seed < 2**32:
+        raise ConfigError(f"seed: {config.seed} is not between 0 and {2**32 - 1}")
     OmegaConf.to_object(config.hparams)
     _check_secrets(config, "")
     check_optimizer(config.hparams.optimizer, config.optimizers)

@@ -14,16 +14,26 @@ from workbench.common.errors import ConfigError
 from workbench.common.workspace import ROOT
 
 
-def new_folder(outputs: Path, experiment_name: str) -> Path:
-    """Make `<outputs>/<experiment_name>/<date>_<time>_<id>`; the id makes two runs of one second differ."""
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
-    folder = outputs / experiment_name / name
+def name_folder(outputs: Path, experiment_name: str) -> Path:
+    """Return `<outputs>/<experiment_name>/<date>_<time>_<id>`; the id makes two runs of one second differ."""
+    return outputs / experiment_name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+
+
+def make_folder(folder: Path) -> bool:
+    """Make a run folder and let `latest` point at it; False where another run was faster.
+
+    Raises ConfigError where it cannot be made.
+    """
     try:
         folder.mkdir(parents=True)
         _point_latest_at(folder)
+    except FileExistsError:
+        if folder.is_dir():
+            return False
+        raise ConfigError(f"outputs: {folder} cannot be made: a file is in its place") from None
     except OSError as error:
         raise ConfigError(f"outputs: {folder} cannot be made: {error.strerror}") from error
-    return folder
+    return True
 
 
 def _point_latest_at(folder: Path) -> None:

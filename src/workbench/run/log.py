@@ -1,7 +1,9 @@
 """The log of a run: plain lines on the screen, dated lines in train.log, no secret in either."""
 
 import logging
+import sys
 import warnings
+from logging.handlers import MemoryHandler
 from pathlib import Path
 
 from workbench.common.redaction import redact
@@ -24,20 +26,31 @@ class Redacting(logging.Formatter):
         return redact(super().format(record))
 
 
-def start_log(folder: Path) -> None:
-    """Send log records and warnings to the screen and to `<folder>/train.log`."""
-    to_file = logging.FileHandler(folder / "train.log", encoding="utf-8")
-    to_file.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+def begin_log() -> None:
+    """Send log records and warnings to the screen, and keep them until the run folder is made."""
     to_screen = logging.StreamHandler()
     to_screen.setFormatter(Redacting("%(message)s"))
     to_screen.addFilter(lambda record: not getattr(record, "only_in_file", False))
     end_log()
     root = logging.getLogger()
-    root.addHandler(to_file)
+    root.addHandler(MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize, flushOnClose=False))
     root.addHandler(to_screen)
     root.setLevel(logging.INFO)
     logging.raiseExceptions = False  # on a full disk each line would cost a traceback
     quieten()
+
+
+def keep_log(folder: Path) -> None:
+    """Write into `<folder>/train.log` what was logged so far, and all that follows."""
+    to_file = logging.FileHandler(folder / "train.log", encoding="utf-8")
+    to_file.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, MemoryHandler):
+            handler.setTarget(to_file)
+            handler.flush()
+            root.removeHandler(handler)
+    root.addHandler(to_file)
 
 
 def end_log() -> None:

@@ -1,12 +1,16 @@
-"""One experiment from top to bottom: choose the configuration, check it, open the run folder, train, tell."""
+"""One run, from top to bottom: choose the configuration, check and build, open the folder, train, end.
+
+Until the folder is opened nothing is written, and a mistake is one line with exit code 2.
+"""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import Interrupted, Pruned, UserError, storage_told
 from workbench.common.rank import rank
@@ -16,8 +20,8 @@ from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
 from workbench.config.hparams import drop_unread
 from workbench.distributed.rendezvous import learn_folder
-from workbench.run.folder import is_run_folder, new_folder
-from workbench.run.log import end_log, start_log
+from workbench.run.folder import is_run_folder, make_folder, name_folder
+from workbench.run.log import begin_log, end_log, keep_log
 from workbench.run.provenance import write_provenance
 from workbench.run.summary import Recording
 from workbench.run.trial import trial_folder
@@ -25,6 +29,9 @@ from workbench.tracking.trackers import build_trackers, describe
 from workbench.tracking.uploader_process import MirrorProcess
 from workbench.train.summary_table import closing_table
 from workbench.train.worker import follow
+
+if TYPE_CHECKING:
+    from workbench.train.training import Parts
 
 log = logging.getLogger(__name__)
 
@@ -35,35 +42,72 @@ def run(composed: DictConfig) -> dict[str, float]:
     if rank() > 0:
         follow(learn_folder())
         return {}
-    overrides = list(HydraConfig.get().overrides.task)
-    config = choose_config(composed, overrides)
-    if trial_folder() is not None:  # a typed key may be for other members of the sweep
-        drop_unread(config)
-    check_config(config)
-    trackers = build_trackers(config)
-    folder, resumed = _open_folder(config)
-    recording = Recording(folder, resumed)
-    mirror = MirrorProcess(folder, trackers, describe(config, folder, recording.started, overrides))
-    with _told_when_it_ends(recording, mirror) as metrics:
-        start_log(folder)
-        _note("resumed: %s" if resumed else "started: %s", " ".join(overrides) or "no override")
-        write_provenance(folder, config, overrides)
-        mirror.start()
-        from workbench.train.training import train
-
-        metrics |= train(config, folder, recording.give_up)
+    overrides = _typed()
+    config = _choose(composed, overrides)
+    begin_log()
+    try:
+        check_config(config)
+        trackers = build_trackers(config)
+        parts, recording = _build_and_open(config)
+        description = describe(config, recording.folder, recording.started, overrides)
+        mirror = MirrorProcess(recording.folder, trackers, description)
+        with _recorded(recording, mirror) as metrics:
+            _open(recording, config, overrides)
+            mirror.start()
+            metrics |= _train(parts, config, recording)
+    finally:
+        end_log()
     if trial_folder() is None:
-        print(closing_table(folder, metrics, trackers))
+        print(closing_table(recording.folder, metrics, trackers))
     return metrics
 
 
-def _open_folder(config: DictConfig) -> tuple[Path, bool]:
-    """Return the run folder, and whether it holds a run to be continued."""
+def _typed() -> list[str]:
+    """Return the words that were typed, as they were typed: `${...}` in one is not for Hydra to resolve."""
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(word) for word in words]
+
+
+def _choose(composed: DictConfig, overrides: list[str]) -> DictConfig:
+    """Choose what was composed, or a run's own configuration with the words typed beside `resume=`."""
+    config = choose_config(composed, overrides)
+    if trial_folder() is not None:  # a typed key may be for other members of the sweep
+        drop_unread(config)
+    return config
+
+
+def _build_and_open(config: DictConfig) -> "tuple[Parts, Recording]":
+    """Build all that may refuse, then make the folder; where another run took its name, begin again."""
+    from workbench.train.training import build_parts
+
+    while True:
+        folder, is_there = _folder(config)
+        parts = build_parts(config, folder)
+        if is_there or make_folder(folder):
+            return parts, Recording(folder, resumed=is_run_folder(folder))
+
+
+def _folder(config: DictConfig) -> tuple[Path, bool]:
+    """Return the run folder, and whether it is there: that of a run to go on, or of a trial."""
     if config.resume:
         return Path(config.resume), True
     if folder := trial_folder():
-        return folder, is_run_folder(folder)
-    return new_folder(Path(config.outputs), config.experiment_name), False
+        return folder, True
+    return name_folder(Path(config.outputs), config.experiment_name), False
+
+
+def _open(recording: Recording, config: DictConfig, overrides: list[str]) -> None:
+    """Write what was asked for, and what was logged so far."""
+    keep_log(recording.folder)
+    said = "resumed: %s" if recording.resumed else "started: %s"
+    _note(said, " ".join(overrides) or "no override")
+    write_provenance(recording.folder, config, overrides)
+
+
+def _train(parts: "Parts", config: DictConfig, recording: Recording) -> dict[str, float]:
+    from workbench.train.training import train
+
+    return train(parts, config, recording.folder, recording.give_up)
 
 
 def _note(line: str, *values: str) -> None:
@@ -71,8 +115,8 @@ def _note(line: str, *values: str) -> None:
 
 
 @contextmanager
-def _told_when_it_ends(recording: Recording, mirror: MirrorProcess) -> Iterator[dict[str, float]]:
-    """Write into the run's summary, and tell the trackers, how the run ended, in whichever way that is."""
+def _recorded(recording: Recording, mirror: MirrorProcess) -> Iterator[dict[str, float]]:
+    """Record in the run's summary, and tell the trackers, how the run ended, whatever happened."""
     metrics: dict[str, float] = {}
     status, error = "finished", None
     try:
@@ -91,9 +135,8 @@ def _told_when_it_ends(recording: Recording, mirror: MirrorProcess) -> Iterator[
                 _note("pruned %s", str(pruned))
             except UserError as mistake:
                 status, error = "failed", str(mistake)
-                log.error(
-                    "%s%s", mistake, mistake.details and f"\n{mistake.details}", extra={"only_in_file": True}
-                )
+                details = mistake.details and f"\n{mistake.details}"
+                log.error("%s%s", mistake, details, extra={"only_in_file": True})
                 raise
             except BaseException as failure:
                 status, error = "failed", f"{type(failure).__name__}: {failure}"
@@ -106,4 +149,3 @@ def _told_when_it_ends(recording: Recording, mirror: MirrorProcess) -> Iterator[
                 mirror.close(status, may_be_left=lambda: signals.hear(True))
     finally:
         recording.release()
-        end_log()

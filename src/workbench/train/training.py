@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from workbench.common.errors import RankFailed
+from workbench.common.errors import ConfigError, RankFailed
 from workbench.config.build import build, build_later
 from workbench.config.checks import GIVEN
 from workbench.distributed.process_group import together
@@ -26,23 +29,40 @@ from workbench.train.step_log import RunLogger
 log = logging.getLogger(__name__)
 
 
-def train(
-    config: DictConfig, folder: Path, give_up: Callable[[RankFailed], None] = lambda _: None
-) -> dict[str, float]:
-    """Run one configuration in its run folder, as one of its ranks, and return the test metrics.
+@dataclass(frozen=True)
+class Parts:
+    """What is made of a configuration before its run folder exists."""
 
-    `give_up` ends the process where another rank failed and this one waits for it for ever.
+    task: RunTask
+    trainer: lightning.Trainer
+    checkpoint: Path | None  # from which the run goes on
+
+
+def build_parts(config: DictConfig, folder: Path) -> Parts:
+    """Build data, task and trainer for a run in `folder`, which need not exist; nothing is written.
+
+    Raises ConfigError, or UserError for a checkpoint that is damaged.
     """
     quieten()  # again: Lightning, whose import may have come later, speaks up by itself
     if config.debug:
-        apply_debug(config)
+        config = for_debugging(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     task = build_task(config)
     if config.init_from:
         task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
-    trainer = build_trainer(config, task, folder)
+    return Parts(task, build_trainer(config, task, folder), last_checkpoint(folder))
+
+
+def train(
+    parts: Parts, config: DictConfig, folder: Path, give_up: Callable[[RankFailed], None] = lambda _: None
+) -> dict[str, float]:
+    """Train and test in the run folder, as one of its ranks, and return the test metrics.
+
+    `give_up` ends the process where another rank failed and this one waits for it for ever.
+    """
+    task, trainer = parts.task, parts.trainer
     with together(trainer, folder, give_up), workers_told():
-        metrics = task.run(trainer, resume_from=last_checkpoint(folder))
+        metrics = task.run(trainer, resume_from=parts.checkpoint)
     if trainer.is_global_zero and saves_model(config):
         from workbench.train.export import deploy
 
@@ -57,13 +77,15 @@ def saves_model(config: DictConfig) -> bool:
     return trial_folder() is None
 
 
-def apply_debug(config: DictConfig) -> None:
-    """Make the run one that a debugger can follow: one batch, one process, nothing kept, nothing tracked."""
+def for_debugging(config: DictConfig) -> DictConfig:
+    """Return it for a run that a debugger can follow: one batch, one process, nothing kept or tracked."""
+    config = config.copy()
     with open_dict(config):
         config.trainer.update(fast_dev_run=True, devices=1, num_nodes=1, strategy="auto")
         if "num_workers" in config.data:
             config.data.num_workers = 0
     log.info("debug: one batch of each split, one device, no workers, no logger, no checkpoint")
+    return config
 
 
 def build_task(config: DictConfig) -> RunTask:
@@ -91,7 +113,10 @@ def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.
         callbacks = node.pop("callbacks", None) or []
     trusted = list(config.trusted_targets)
     own = [build(callback, "trainer.callbacks", trusted) for callback in callbacks]
-    trainer: lightning.Trainer = build(
+    for callback in own:
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"trainer.callbacks: {type(callback).__name__} is no callback of Lightning")
+    trainer: lightning.Trainer = _built_by_lightning(
         node,
         "trainer",
         trusted,
@@ -110,6 +135,14 @@ def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.
     # its own SIGTERM handler waits for the other ranks, which may be gone; ours raise Interrupted
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
+
+
+def _built_by_lightning(node: DictConfig, path: str, trusted: list[str], **arguments: Any) -> Any:
+    """Build a trainer; what Lightning itself refuses is a line for a person too."""
+    try:
+        return build(node, path, trusted, **arguments)
+    except MisconfigurationException as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _gpu_has_bf16(accelerator: str) -> bool:

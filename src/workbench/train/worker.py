@@ -23,9 +23,10 @@ def follow(folder: Path) -> None:
 
         quieten()
         from workbench.config.choose import read_config
-        from workbench.train.training import train
+        from workbench.train.training import build_parts, train
 
-        train(read_config(folder), folder)
+        config = read_config(folder)
+        train(build_parts(config, folder), config, folder)
     except Pruned:  # by all ranks at once: no failure
         return
     except BaseException as error:
