@@ -91,6 +91,9 @@ def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[st
     (tmp_path / "outputs" / "anomaly").rename(tmp_path / "multirun" / "anomaly" / "sweep")
     compare.compare([where, ANOMALIES, "seed=3"])
     assert len(pretend) == 2  # a trial of a sweep counts too
+    without_effect = ["note=why", "save_model=false", "+trainer.enable_progress_bar=false"]
+    compare.compare([where, ANOMALIES, "seed=3", *without_effect, "+data.num_workers=1"])
+    assert len(pretend) == 2
 
 
 @pytest.mark.parametrize(

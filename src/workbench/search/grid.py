@@ -22,8 +22,11 @@ from workbench.config.choose import read_config
 from workbench.run.folder import is_run_folder
 from workbench.run.summary import status
 
-# What does not change the result of a run.
-WITHOUT_EFFECT = ("outputs", "experiment_name", "tags", "loggers", "resume", "repeat", "sweep")
+# What does not change the result of a run, at the root and below it.
+WITHOUT_EFFECT = (
+    "outputs", "experiment_name", "tags", "note", "loggers", "resume", "repeat", "sweep", "save_model",
+    "trusted_targets", "data.num_workers", "trainer.log_every_n_steps", "trainer.enable_progress_bar",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ class FinishedRuns:
 def _what_matters(config: DictConfig) -> Any:
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
-    return {key: value for key, value in plain.items() if key not in WITHOUT_EFFECT}
+    for path in WITHOUT_EFFECT:
+        group, _, key = path.rpartition(".")
+        (plain.get(group) or {} if group else plain).pop(key, None)
+    return plain
 
 
 def run_missing(cells: Sequence[Cell], finished: FinishedRuns) -> int:

@@ -1,4 +1,4 @@
-"""TensorBoard's event file, written directly: `torch.utils.tensorboard` takes ten times as long to import."""
+"""TensorBoard's event file, by its own writer of records; neither torch nor TensorFlow is loaded."""
 
 import os
 import struct
@@ -12,6 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from workbench.run.metrics_file import Row
 
@@ -21,7 +22,8 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
-        self._file = path.open("wb", buffering=0)
+        self._file = path.open("wb", buffering=0)  # a killed process loses nothing that was written
+        self._records = RecordWriter(self._file)
         begin = Event(wall_time=time.time(), file_version="brain.Event:2")
         # makes an open TensorBoard drop what it has read from an event file that this one replaces
         restart = Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START))
@@ -81,28 +83,5 @@ class EventFile:
         self._write([Event(wall_time=time.time(), step=x, summary=Summary(value=[value]))])
 
     def _write(self, events: list[Event]) -> None:
-        self._file.write(b"".join(_record(event.SerializeToString()) for event in events))
-
-
-def _record(content: bytes) -> bytes:
-    """Frame a message as a TFRecord: length, its checksum, content, its checksum."""
-    length = struct.pack("<Q", len(content))
-    return b"".join([length, _masked_checksum(length), content, _masked_checksum(content)])
-
-
-def _masked_checksum(content: bytes) -> bytes:
-    checksum = 0xFFFFFFFF
-    for byte in content:
-        checksum = _TABLE[(checksum ^ byte) & 0xFF] ^ (checksum >> 8)
-    checksum ^= 0xFFFFFFFF
-    rotated = (checksum >> 15) | (checksum << 17)
-    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _crc32c_entry(byte: int) -> int:
-    for _ in range(8):
-        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
-    return byte
-
-
-_TABLE = [_crc32c_entry(byte) for byte in range(256)]
+        for event in events:
+            self._records.write(event.SerializeToString())
