@@ -54,8 +54,7 @@ def show_differences(words: Sequence[str]) -> None:
     query = parse([word for word in words if "=" in word])
     if len(names) != 2 or query.filters:
         raise ConfigError("diff: name two runs: python src/runs.py diff <run> <run>")
-    records = read_runs(places(query.outputs))
-    one, other = (find_run(name, records) for name in names)
+    one, other = (find_run(name, places(query.outputs)) for name in names)
     rows = differences(one, other)
     if rows or query.format != "table":
         print(render(rows, ["key", one.name, other.name], query.format))

@@ -175,7 +175,7 @@ def test_differences_of_two_runs(root: Path, capsys: pytest.CaptureFixture[str])
         (["mnist"], "mnist: write key=value"),
         (["format=xml"], "format: there is no xml; there is table, csv, json"),
         (["diff", "a"], "name two runs"),
-        (["diff", "a", "zz"], "zz: there is no such run"),
+        (["diff", "a", "zz"], "zz is not a run folder"),
         (["test/accuracy>high"], "write a number"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.images import Augment
 from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_groups
 from workbench.common.errors import DataError
@@ -41,9 +42,10 @@ class Folder(ImageSets):
         test_fraction: float = 0.15,
         split_seed: int = 0,
         num_workers: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers
+            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
         )
         self.named_root = root
         self.fractions = {"val": val_fraction, "test": test_fraction}

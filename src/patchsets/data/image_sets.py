@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch, ImageBatch
-from patchsets.data.images import Images, Preprocess, preprocessed
+from patchsets.data.images import Augment, Images, Preprocess, preprocessed
 from patchsets.data.patches import Number, PatchCount, PatchCutter
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
@@ -46,7 +46,8 @@ class ImageSets:
 
     `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
     images stay whole (`ImageBatch`); they have one size then. A subclass says in `read` what the three splits
-    are, and sets `classes`.
+    are, and sets `classes`. `augment` changes whole training images `[B, C, H, W]` in 0..1 before they are
+    cut, on their device; it draws from torch's generator, which a run seeds for each epoch.
     """
 
     classes: list[str]
@@ -61,6 +62,7 @@ class ImageSets:
         coordinates: bool = True,
         min_contrast: float = 0.0,
         num_workers: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.seed = seed
@@ -72,7 +74,7 @@ class ImageSets:
         self.cutter = (
             None if patch_size is None else PatchCutter(patch_size, stride, coordinates, min_contrast)
         )
-        self.num_workers = num_workers
+        self.num_workers, self.augment = num_workers, augment
         self.splits: dict[str, LabelledImages] = {}
         self.preprocessing: list[Preprocess] = []  # done already to the images of the splits
 
@@ -133,6 +135,8 @@ class ImageSets:
         self, raw: LabelledImages, training: bool, patches: int | None = None
     ) -> Batch | ImageBatch:
         """Cut the patches; `patches` shows just so many of each image, also in evaluation."""
+        if training and self.augment is not None:
+            raw = replace(raw, images=raw.images.augmented(self.augment))
         if self.cutter is None:
             return ImageBatch(raw.images.stacked(), raw.label, raw.index)
         number = patches if patches is not None else self.patches if training else None

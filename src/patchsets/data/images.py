@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 
 from workbench.common.cache import cached
+from workbench.common.errors import UserError
 from workbench.train.loading import hash_of
+
+Preprocess = Callable[[Tensor], Tensor]  # [B, C, H, W] in 0..1, to the same
+Augment = Preprocess
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,26 @@ class Images:
             pixels = torch.cat([self.pixels[begin : begin + count] for begin, count in slices])
         return Images(pixels, begin_of(size, self.channels), size, self.channels)
 
+    def augmented(self, function: Augment) -> Images:
+        """Return what `function` makes of the images: all in one call where they have one size."""
+        if bool((self.size == self.size[0]).all()):
+            height, width = self.size[0].tolist()
+            return replace(
+                self, pixels=self._changed(self.pixels.view(-1, height, width, self.channels), function)
+            )
+        begins = [*self.begin.tolist(), len(self.pixels)]
+        parts = [
+            self.pixels[begin:end].view(1, *size, self.channels)
+            for begin, end, size in zip(begins, begins[1:], self.size.tolist(), strict=False)
+        ]
+        return replace(self, pixels=torch.cat([self._changed(part, function) for part in parts]))
+
+    def _changed(self, images_BHWC: Tensor, function: Augment) -> Tensor:
+        changed_BHWC = apply(function, images_BHWC)
+        if changed_BHWC.shape != images_BHWC.shape:
+            raise UserError("data.augment: it changed the size of the images, which must stay as they are")
+        return changed_BHWC.reshape(-1)
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Images:
         """Move the pixels; Lightning calls this for every batch."""
         pixels, begin, size = (
@@ -82,7 +106,6 @@ def begin_of(size: Tensor, channels: int) -> Tensor:
     return bytes_.cumsum(0) - bytes_
 
 
-Preprocess = Callable[[Tensor], Tensor]  # [B, C, H, W] in 0..1, to the same
 AT_ONCE = 1000  # images
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.images import Augment
 from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_rows
 from workbench.common.cache import cache_folder
@@ -54,9 +55,10 @@ class Mnist(ImageSets):
         val_fraction: float = 1 / 12,
         split_seed: int = 0,
         num_workers: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers
+            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
         )
         self.classes = [str(digit) for digit in range(10)]
         self.val_fraction = val_fraction

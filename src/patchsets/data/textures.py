@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.images import Augment
 from patchsets.data.patches import PatchCount
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
@@ -32,10 +33,11 @@ class Textures(ImageSets):
         windows: tuple[int, int, int] = (400, 100, 200),
         split_seed: int = 0,
         num_workers: int = 0,
+        augment: Augment | None = None,
     ) -> None:
         """Take so many windows of each class for train, val and test."""
         super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers
+            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
         )
         narrowest = min(right - left for left, right in REGIONS.values())
         if not 0 < window <= narrowest:

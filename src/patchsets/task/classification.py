@@ -3,7 +3,8 @@
 Regress one number from a set: mean absolute error.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +15,45 @@ from patchsets.data.image_sets import ImageSets
 from patchsets.task.examination import Judged
 from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
+from workbench.common.limits import Share
 
 
 class Classification(Task):
-    """Learns the class of a set from the logits `[B, classes]` of its network."""
+    """Learns the class of a set from the logits `[B, classes]` of its network.
+
+    `label_smoothing` and `class_weights` (a number for each class, or "balanced", the inverse of how often it
+    is in the training split) change what is trained on; validation and test tell the plain cross-entropy.
+    `loss`, of logits `[B, C]` and classes `[B]`, takes the place of both.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        label_smoothing: Share = 0.0,
+        class_weights: list[float] | Literal["balanced"] | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+        self.loss = loss
+
+    def preprocessing_train(self) -> None:
+        super().preprocessing_train()
+        self.weight_C = self._class_weights()
+
+    def _class_weights(self) -> Tensor | None:
+        if self.class_weights == "balanced":
+            data: Any = self.data
+            counts_C = torch.bincount(data.splits["train"].label, minlength=len(data.classes))
+            return counts_C.sum() / (len(data.classes) * counts_C)
+        if self.class_weights is None:
+            return None
+        if len(self.class_weights) != len(self.data.classes):
+            raise ConfigError(
+                f"task.class_weights: {len(self.class_weights)} numbers for {len(self.data.classes)} classes"
+            )
+        return torch.tensor(self.class_weights)
 
     def num_outputs(self) -> int:
         if len(self.data.classes) < 2:
@@ -27,11 +63,17 @@ class Classification(Task):
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
         logits_BC = self.network(batch.input)
         accuracy = (logits_BC.argmax(dim=1) == batch.label).float().mean()
-        return {"loss": F.cross_entropy(logits_BC, batch.label), "accuracy": accuracy}
+        return {"loss": self._training_loss(logits_BC, batch.label), "accuracy": accuracy}
+
+    def _training_loss(self, logits_BC: Tensor, label_B: Tensor) -> Tensor:
+        if self.loss is not None:
+            return self.loss(logits_BC, label_B)
+        weight_C = None if self.weight_C is None else self.weight_C.to(logits_BC)
+        return F.cross_entropy(logits_BC, label_B, weight_C, label_smoothing=self.label_smoothing)
 
     def judge(self, logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:
         metrics = {
-            "loss": F.cross_entropy(logits_NC, label_N).item(),
+            "loss": float((self.loss or F.cross_entropy)(logits_NC, label_N)),
             "accuracy": (logits_NC.argmax(dim=1) == label_N).float().mean().item(),
         }
         if logits_NC.shape[1] == 2:

@@ -58,11 +58,17 @@ def signature(target: str) -> Signature:
             continue
         own = dict(list(_parameters(vars(kind)["__init__"]).items())[1:])
         taken = {name: each for name, each in taken.items() if each.kind not in VARIABLE}
+        if taken:  # a subclass may give its parent what that needs
+            own = {name: each.replace(default=...) if _is_named(each) else each for name, each in own.items()}
         taken = {**own, **taken}
         if not any(each.kind is Parameter.VAR_KEYWORD for each in own.values()):
             break
-    ordered = sorted(taken.values(), key=lambda each: each.kind)
-    return Signature([each.replace(kind=_kind(each)) for each in ordered])
+    by_name = [each.replace(kind=_kind(each)) for each in taken.values()]
+    return Signature(sorted(by_name, key=lambda each: each.kind))
+
+
+def _is_named(parameter: Parameter) -> bool:
+    return parameter.kind not in VARIABLE
 
 
 def _kind(parameter: Parameter) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from workbench.common.errors import ConfigError, DataError
 from workbench.common.workspace import ROOT, typed
 from workbench.history.record import RunRecord, read_run
-from workbench.run.folder import is_run_folder
+from workbench.run.folder import find_folder, is_mlflow_copy, is_run_folder
 from workbench.run.trial import is_sweep
 
 NAMED = 3  # of the folders that are left out
@@ -51,7 +51,8 @@ def _leaves(folder: Path) -> Iterator[Path]:
     own = {"figures"} if is_sweep(folder) else set[str]()
     below = sorted(e.path for e in entries if e.is_dir(follow_symlinks=False) and e.name not in own)
     if is_run_folder(folder):
-        yield folder
+        if not is_mlflow_copy(folder):
+            yield folder
         return
     found = [leaf for path in below for leaf in _leaves(Path(path))]
     if found:
@@ -66,18 +67,9 @@ def _tell(left_out: Sequence[str]) -> None:
         print(f"left out: {', '.join(left_out[:NAMED])}{more}", file=sys.stderr)
 
 
-def find_run(word: str, records: Sequence[RunRecord]) -> RunRecord:
-    """Return the run that a folder, or a name or its end, says; ConfigError where there is none, or many."""
-    for folder in (Path(word).expanduser(), ROOT / word):
-        if is_run_folder(folder):
-            try:
-                return read_run(folder.resolve())
-            except DataError as reason:
-                raise ConfigError(f"{word}: {reason}") from None
-    found = [record for record in records if record.name.endswith(word.rstrip("/"))]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ConfigError(f"{word}: there is no such run; name a run folder, or the end of a run's name")
-    names = ", ".join(typed(record.folder) for record in found[:NAMED])
-    raise ConfigError(f"{word}: {len(found)} runs are called so: {names}")
+def find_run(word: str, outputs: Sequence[Path]) -> RunRecord:
+    """Return the run that a word names; ConfigError where there is none, or it is damaged."""
+    try:
+        return read_run(find_folder(word, "diff", outputs))
+    except DataError as reason:
+        raise ConfigError(f"{word}: {reason}") from None

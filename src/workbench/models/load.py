@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from workbench.common.errors import ConfigError, UserError
-from workbench.common.workspace import ROOT, load_env
+from workbench.common.workspace import load_env
 from workbench.config.checks import check_config
 from workbench.config.choose import read_config
 from workbench.config.composition import register
 from workbench.run.checkpoints import load_weights, read_checkpoint
-from workbench.run.folder import is_run_folder, weights_file
+from workbench.run.folder import OUTPUTS, find_folder, find_folders, weights_file
 from workbench.tracking.mlflow import connect, tracking_uri
 
 if TYPE_CHECKING:
@@ -26,27 +26,25 @@ FILES = ("config.yaml", "checkpoints/best.ckpt")
 def load_model(run: str | Path, experiment_name: str | None = None, outputs: Path | None = None) -> "RunTask":
     """Return the task of a run in evaluation, its network filled with the best weights, for post-processing.
 
-    `run` is a run folder; or with `experiment_name` the name of one (its last four characters are enough), or
-    MLflow's id of the run. The data are not touched: `task.preprocessing_train()` reads them. Raises
-    ConfigError where there is no such run, UserError where its checkpoint is damaged.
+    `run` is a run folder, the end of its name, `latest`, or `mlflow:<run id>`; with `experiment_name` also
+    the name or id of a run that only MLflow has. The data are not touched: `task.preprocessing_train()` reads
+    them. Raises ConfigError where there is no such run, UserError where its checkpoint is damaged.
     """
-    folder = _find_folder(run, experiment_name, outputs or ROOT / "outputs")
+    folder = _find_folder(str(run), experiment_name, outputs)
     if folder is not None:
         return rebuild(folder)
     with TemporaryDirectory() as copy:
-        return rebuild(_download(str(run), str(experiment_name), Path(copy)))
+        return rebuild(_download(str(run).removeprefix("mlflow:"), experiment_name, Path(copy)))
 
 
-def _find_folder(run: str | Path, experiment_name: str | None, outputs: Path) -> Path | None:
-    if experiment_name is None:
-        for folder in (Path(run).expanduser(), ROOT / run):
-            if is_run_folder(folder):
-                return folder.resolve()
-        raise ConfigError(f"{run} is not a run folder: it has no config.yaml; or give an experiment_name too")
-    runs = outputs / experiment_name
-    found = [path for path in runs.glob(f"*{run}") if is_run_folder(path) and not path.is_symlink()]
-    _require_one(run, [path.name for path in found])
-    return found[0] if found else None
+def _find_folder(run: str, experiment_name: str | None, outputs: Path | None) -> Path | None:
+    """Return a run folder on this machine; None where only MLflow may have the run."""
+    places: Sequence[Path] = OUTPUTS if outputs is None else (outputs,)
+    if experiment_name is not None:
+        places = tuple(place / experiment_name for place in places)
+    found = find_folders(run, places)
+    is_elsewhere = not found and (experiment_name is not None or run.startswith("mlflow:"))
+    return None if is_elsewhere else find_folder(run, "run", places)
 
 
 def _require_one(run: str | Path, names: Sequence[str]) -> None:
@@ -54,19 +52,21 @@ def _require_one(run: str | Path, names: Sequence[str]) -> None:
         raise ConfigError(f"{run} could be each of {', '.join(sorted(names))}: write more of it")
 
 
-def _download(run: str, experiment_name: str, folder: Path) -> Path:
+def _download(run: str, experiment_name: str | None, folder: Path) -> Path:
     """Fetch from MLflow what a rebuilt model needs."""
     load_env()
     where = tracking_uri()
     client = connect(where)
     from mlflow.exceptions import MlflowException
 
-    experiment = client.get_experiment_by_name(experiment_name)
-    found: list[Run] = client.search_runs([experiment.experiment_id], max_results=1000) if experiment else []
+    every = client.search_experiments(max_results=1000)
+    chosen = [each.experiment_id for each in every if experiment_name in (None, each.name)]
+    found: list[Run] = client.search_runs(chosen, max_results=1000) if chosen else []
     same = [known for known in found if run == known.info.run_id or known.info.run_name.endswith(run)]
     _require_one(run, [known.info.run_name for known in same])
     if not same:
-        raise ConfigError(f"there is no run {run} of {experiment_name}, neither in outputs/ nor at {where}")
+        of = experiment_name or "any experiment"
+        raise ConfigError(f"there is no run {run} of {of}, neither in outputs/ nor at {where}")
     try:
         for file in FILES:
             path = Path(client.download_artifacts(same[0].info.run_id, file))

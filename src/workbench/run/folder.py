@@ -6,12 +6,19 @@ outputs/<experiment_name>/<date>_<time>_<id>/
     summary.json                                                                   status and final metrics
 """
 
+import os
 import secrets
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from workbench.common.errors import ConfigError
+from workbench.common.files import read_json
 from workbench.common.workspace import ROOT
+from workbench.run.summary import read_summary
+
+OUTPUTS = (ROOT / "outputs", ROOT / "multirun")
+NAMED = 3  # of the runs that one word could mean
 
 
 def name_folder(outputs: Path, experiment_name: str) -> Path:
@@ -47,15 +54,66 @@ def is_run_folder(folder: Path) -> bool:
     return (folder / "config.yaml").is_file()
 
 
-def find_folder(name: str, key: str) -> Path:
-    """Return the run folder a user named, relative to where they are or to the workspace.
+def find_folder(name: str, key: str, outputs: Sequence[Path] = OUTPUTS) -> Path:
+    """Return the run folder that a person named, by the one rule of all commands (`find_folders`).
 
-    Raises ConfigError where it is no run folder.
+    Raises ConfigError where there is none, or several.
+    """
+    found = find_folders(name, outputs)
+    if len(found) > 1:
+        shown = ", ".join(folder.name for folder in found[:NAMED]) + (", ..." if len(found) > NAMED else "")
+        raise ConfigError(f"{key}: {len(found)} runs are called {name}: {shown}; write more of the name")
+    if not found:
+        raise ConfigError(
+            f"{key}: {name} is not a run folder (it has no config.yaml), nor the end of a run's name; "
+            "python src/runs.py lists them"
+        )
+    return found[0].resolve()
+
+
+def find_folders(name: str, outputs: Sequence[Path] = OUTPUTS) -> list[Path]:
+    """Return the run folders that a name can mean.
+
+    1. A folder, relative to where a person is or to the workspace.
+    2. `mlflow:<run id>`: the run that was sent there.
+    3. The end of a run's name, such as `5e8b`; of a trial `<sweep>/<number>`. `latest` is the newest of all.
     """
     for candidate in (Path(name).expanduser(), ROOT / name):
         if is_run_folder(candidate):
-            return candidate.resolve()
-    raise ConfigError(f"{key}: {name} is not a run folder: it has no config.yaml")
+            return [candidate]
+    known = [folder for root in outputs for folder in run_folders(root)]
+    if name == "latest" and known:
+        return [max(known, key=lambda folder: float(read_summary(folder).get("started", 0)))]
+    if name.startswith("mlflow:"):
+        return [folder for folder in known if mlflow_id(folder) == name.removeprefix("mlflow:")]
+    return [folder for folder in known if name and folder.as_posix().endswith(name.rstrip("/"))]
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Give the run folders below a folder, trials too, but not the copies that MLflow keeps of them."""
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except OSError:
+        return
+    names = {entry.name for entry in entries}
+    if "config.yaml" in names:
+        if not is_mlflow_copy(root):
+            yield root
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield from run_folders(Path(entry.path))
+
+
+def is_mlflow_copy(folder: Path) -> bool:
+    """Tell the files of a run that MLflow keeps in its own store from a run folder, which has a lock."""
+    return folder.name == "artifacts" and not (folder / ".lock").exists()
+
+
+def mlflow_id(folder: Path) -> str:
+    """Return the id under which MLflow keeps a run; empty where it was not sent there."""
+    trackers = (read_json(folder / "trackers.json") or {}).get("trackers", {})
+    return str(trackers.get("mlflow", {}).get("id", ""))
 
 
 def weights_file(folder: Path) -> Path:

@@ -96,8 +96,9 @@ def _gpus() -> int:
 
 def _goal(sweep: DictConfig, first: DictConfig, space: Space) -> Goal:
     """Say what is sought: the task's own metric and direction, unless `sweep` names others."""
-    task = get_class(first.task._target_)
-    monitor, mode = getattr(task, "monitor", None), getattr(task, "monitor_mode", None)
+    task: Any = get_class(first.task._target_)
+    monitor = first.task.get("monitor") or getattr(task, "monitor", None)
+    mode = first.task.get("monitor_mode") or getattr(task, "monitor_mode", None)
     if not isinstance(monitor, str) or not isinstance(mode, str):
         raise ConfigError(f"task: {first.task._target_} names no metric to choose its best epoch by")
     metrics = as_list(sweep.metric) or [monitor]

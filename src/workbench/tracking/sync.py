@@ -1,7 +1,6 @@
 """Sends what run folders hold and their trackers lack; what was sent already is not sent again."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from workbench.common.redaction import redact
 from workbench.common.suggestions import nearest
 from workbench.common.workspace import ROOT, options, typed
 from workbench.config.choose import read_config
-from workbench.run.folder import find_folder, is_run_folder
+from workbench.run.folder import find_folder, is_run_folder, run_folders
 from workbench.run.summary import read_summary, release_lock, status, take_lock
 from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.trackers import build_trackers, describe
@@ -48,8 +47,7 @@ def _runs_in(place: str) -> Iterator[Path]:
     if root is None or is_run_folder(root):
         yield find_folder(place, "run")
         return
-    # the copy that MLflow keeps of a run has no lock
-    found = sorted(Path(at) for at, _, files in os.walk(root) if {"config.yaml", ".lock"} <= set(files))
+    found = list(run_folders(root))
     if not found:
         raise ConfigError(f"run: {place} is no run folder, and there is none in it")
     yield from (folder.resolve() for folder in found)
