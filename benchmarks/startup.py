@@ -1,4 +1,4 @@
-"""Time from the command to the first training step, beside the bare imports it cannot do without.
+"""Time to the first step, and to the answer to a mistake, beside the imports they cannot do without.
 
 python benchmarks/startup.py        about two minutes; wall-clock seconds: leave the machine alone meanwhile
 """
@@ -15,6 +15,8 @@ from timing import print_table
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 9
+# Known by the schema; by the signature of a network (torch); by that of a task (Lightning).
+MISTAKES = ("hparams.batchsize=64", "model.width=-4", "+task.label_smoothing=2")
 
 
 def main() -> None:
@@ -29,6 +31,7 @@ def main() -> None:
                 "trusted_targets=[first_step.]",
                 "+trainer.callbacks=[{_target_: first_step.LeaveAfterOneStep}]",
             ],
+            **{f"mistake: {word}": [sys.executable, str(ROOT / "src/train.py"), word] for word in MISTAKES},
         }
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -47,7 +50,8 @@ def main() -> None:
 
 def _wall(command: list[str], environment: dict[str, str]) -> float:
     begun = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    done = subprocess.run(command, env=environment, check=False, capture_output=True)
+    assert done.returncode == (2 if command[-1] in MISTAKES else 0), done.stderr
     return time.perf_counter() - begun
 
 
