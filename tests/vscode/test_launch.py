@@ -91,7 +91,7 @@ def test_an_uncaught_exception_stops_in_the_users_frame(debugger: DebugAdapter, 
     debugger.evaluate("batch.label = batch.label + 1000", frames[0])  # an error deep inside torch
     debugger.ask("continue", threadId=thread)
     thread, frames = stopped(debugger, "exception")
-    assert at(frames[0], workspace) == ("src/patchsets/task/classification.py", "training_values")
-    assert at(frames[1], workspace) == STEP
+    assert at(frames[0], workspace) == ("src/patchsets/task/classification.py", "_training_loss")
+    assert at(frames[2], workspace) == STEP
     debugger.ask("continue", threadId=thread)
     assert debugger.event("exited")["exitCode"] == 1

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from patchsets.set_module.elementwise import Each, SetNorm
 from patchsets.set_module.sets import Sets
 from workbench.common.errors import ConfigError
+from workbench.common.private_parts import untraced
 
 # On a CPU a loop over sets does no work for padding, but costs tens of microseconds per set. Measured sizes
 # above which it pays: where both sides are sets, and where one is a few learned points.
@@ -48,7 +49,7 @@ def attention_weights(query: Sets, key_value: Sets) -> Tensor:
     return torch.where(real_B11N, weights, 0)
 
 
-@torch.compiler.disable  # the sizes are data: traced, every batch would be a new graph
+@untraced  # the sizes are data: traced, every batch would be a new graph
 def _attend_ragged(query: Sets, key_value: Sets) -> Tensor:
     if query.values.device.type == "cpu" and _loop_pays(query, key_value):
         return _attend_by_loop(query, key_value)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.common.errors import DataError
+from workbench.common.private_parts import untraced
 
 Value = TypeVar("Value")
 
@@ -80,7 +81,7 @@ class Layout:
         return Layout(self.lengths.to(device, non_blocking=non_blocking), self.total, sizes, self.equal)
 
 
-@torch.compiler.disable  # traced, the sizes of every batch would be a new graph
+@untraced  # traced, the sizes of every batch would be a new graph
 def find_largest(layout: Layout) -> int:
     return max(layout.sizes, default=0)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from patchsets.data.batch import ImageBatch
 from patchsets.task.anomaly import AnomalyTask
+from workbench.common.private_parts import find_unused_parameters
 
 
 class Adversarial(AnomalyTask):
@@ -26,7 +27,7 @@ class Adversarial(AnomalyTask):
 
     def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:
         if isinstance(trainer.strategy, DDPStrategy):  # each half of a step leaves one network out
-            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+            find_unused_parameters(trainer.strategy)
         return super().run(trainer, resume_from)
 
     def configure_optimizers(self) -> Any:

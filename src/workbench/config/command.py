@@ -39,7 +39,7 @@ def read_words(kind: type[Words], typed: Sequence[str], defaults: Path | None = 
     Raises ConfigError for what is no word, an unknown key, or a value of another type.
     """
     config = OmegaConf.structured(kind)
-    known = [field.name for field in dataclasses.fields(config._metadata.object_type)]
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     if defaults is not None:
         config = OmegaConf.merge(config, OmegaConf.load(defaults))
     for word in typed:

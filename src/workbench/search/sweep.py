@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from workbench.common.errors import Interrupted
+from workbench.common.private_parts import id_in_storage, raised_by
 from workbench.common.redaction import redact
 from workbench.common.stopping import StopSignals
 from workbench.run.summary import read_summary, status
@@ -137,7 +138,7 @@ class Sweep:
             self.study.study_name,
             self.address,
             trial.number,
-            trial._trial_id,
+            id_in_storage(trial),
             self.goal.metrics[0],
             pruner if sweep.pruner != "none" else None,
             self.parent.tags_of_children(),
@@ -201,7 +202,7 @@ def _reason(folder: Path, ended_as: str, result: JobReturn | None) -> str:
     summary = read_summary(folder)
     if ended_as == "failed" and "error" in summary:
         return str(summary["error"])
-    raised = result._return_value if result and result.status is JobStatus.FAILED else None
+    raised = raised_by(result) if result and result.status is JobStatus.FAILED else None
     if raised is None:
         return f"the process died ({ended_as})"
     return redact((str(raised).splitlines() or [type(raised).__name__])[0])

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from workbench.common.errors import NonFiniteLoss
+from workbench.common.private_parts import start_epoch_anew
 from workbench.config.optimizers import make_optimizer, make_schedule
 from workbench.distributed.gathering import mean_over_ranks
 from workbench.run.checkpoints import fill
@@ -157,11 +158,10 @@ class RunTask(LightningModule):
         """Start the loader of a resumed epoch anew: Lightning did before it knew which epoch that is."""
         self._seed(self.current_epoch)
         if self.current_epoch > 0:
-            loop: Any = self.trainer.fit_loop
             loader: Any = self.trainer.train_dataloader
             if hasattr(loader.sampler, "set_epoch"):
                 loader.sampler.set_epoch(self.current_epoch)
-            iter(loop._data_fetcher)
+            start_epoch_anew(self.trainer)
 
     def on_train_epoch_start(self) -> None:
         self._seed(self.current_epoch)

@@ -13,6 +13,8 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ProgressBar
 from tqdm import tqdm
 
+from workbench.common.private_parts import batches_that_stepped
+
 
 class BestAndLast(Checkpoint):
     """Saves once an epoch; where the epoch is the best so far, the same file gets a second name."""
@@ -107,7 +109,11 @@ class TrainingBar(ProgressBar):
         steps = trainer.estimated_stepping_batches
         total = int(steps) if steps != float("inf") else None
         self._bar = tqdm(
-            total=total, initial=steps_done(trainer), unit="step", dynamic_ncols=True, mininterval=0.2
+            total=total,
+            initial=batches_that_stepped(trainer),
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=0.2,
         )
 
     def disable(self) -> None:
@@ -141,14 +147,9 @@ class TrainingBar(ProgressBar):
 
     def _advance(self, trainer: Trainer) -> None:
         if self._bar is not None:
-            self._bar.update(steps_done(trainer) - self._bar.n)
+            self._bar.update(batches_that_stepped(trainer) - self._bar.n)
 
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def steps_done(trainer: Trainer) -> int:
-    """Return the training steps since the run's start, however many optimizers took each (or none)."""
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)

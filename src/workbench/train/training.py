@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from workbench.common.errors import ConfigError, RankFailed
+from workbench.common.private_parts import without_signal_handlers
 from workbench.config.build import build, build_later
 from workbench.config.checks import GIVEN
 from workbench.distributed.process_group import together
@@ -132,9 +133,7 @@ def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    # its own SIGTERM handler waits for the other ranks, which may be gone; ours raise Interrupted
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    return trainer
+    return without_signal_handlers(trainer)  # ours raise Interrupted
 
 
 def _built_by_lightning(node: DictConfig, path: str, trusted: list[str], **arguments: Any) -> Any:

@@ -1,0 +1,58 @@
+"""Every private part of a library that this workspace reaches into; tests/test_private_parts.py knows each.
+
+A new release may rename any of them: then its test fails, and this is the file to mend. (What reaches into
+how Hydra composes stands in config/composition.py and completion/, each with tests of its own.)
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def untraced(function: Function) -> Function:
+    """Return `torch.compiler.disable(function)`; the compiler, a second's import, loads at its first call.
+
+    torch._disable_dynamo, by which torch.optim does the same.
+    """
+    import torch
+
+    return torch._disable_dynamo(function)  # type: ignore[return-value]
+
+
+def without_signal_handlers(trainer: Any) -> Any:
+    """Return a Lightning trainer that leaves SIGTERM to us: its handler waits for ranks that may be gone.
+
+    Trainer._signal_connector.register_signal_handlers; Lightning has no public switch.
+    """
+    assert callable(trainer._signal_connector.register_signal_handlers)
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer
+
+
+def start_epoch_anew(trainer: Any) -> None:
+    """Let a Lightning trainer fetch the epoch's batches from the first on: Trainer.fit_loop._data_fetcher."""
+    iter(trainer.fit_loop._data_fetcher)
+
+
+def batches_that_stepped(trainer: Any) -> int:
+    """Return the training steps since the run's start, however many optimizers took each (or none).
+
+    Trainer.fit_loop.epoch_loop._batches_that_stepped; global_step counts every optimizer's.
+    """
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def find_unused_parameters(strategy: Any) -> None:
+    """Let DDP allow for parameters without a gradient: DDPStrategy._ddp_kwargs, once the strategy is made."""
+    strategy._ddp_kwargs["find_unused_parameters"] = True
+
+
+def id_in_storage(trial: Any) -> int:
+    """Return by what Optuna's storage knows a trial, which is not its number: Trial._trial_id."""
+    return int(trial._trial_id)
+
+
+def raised_by(job: Any) -> Any:
+    """Return what a Hydra job raised; its public attribute raises it again: JobReturn._return_value."""
+    return job._return_value
