@@ -39,3 +39,17 @@ def test_a_mistake_in_ones_own_file_names_file_and_line(
         done = train(*words, check=False)
         assert done.returncode == 2 and said in done.stderr, done.stderr
     assert not outputs.exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "word"),
+    [
+        ("autoencoder", "task.metrics={wrong: {_target_: torch.sub, _partial_: true}}"),
+        ("gan", "task.learning_rates={generator: 0.1}"),
+        ("patch_memory", "task.learning_rates={memory: 0.1}"),
+    ],
+)
+def test_what_a_detector_would_ignore_is_refused(train: Train, outputs: Path, task: str, word: str) -> None:
+    done = train(f"task={task}", f"+{word}", check=False)
+    assert done.returncode == 2 and word.partition("=")[0] in done.stderr, done.stderr
+    assert not outputs.exists()

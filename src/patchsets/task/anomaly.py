@@ -51,6 +51,8 @@ class AnomalyTask(Task):
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
+        if self.metrics:
+            raise ConfigError("task.metrics: a detector has metrics of its own; leave task.metrics out")
         self.score_map, self.pooling = score_map, pooling
         self.threshold_method, self.false_positive_rate = threshold, false_positive_rate
         self.validation: JudgedImages

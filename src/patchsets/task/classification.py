@@ -46,7 +46,7 @@ class Classification(Task):
         if self.class_weights == "balanced":
             data: Any = self.data
             counts_C = torch.bincount(data.splits["train"].label, minlength=len(data.classes))
-            return counts_C.sum() / (len(data.classes) * counts_C)
+            return counts_C.sum() / (len(data.classes) * counts_C.clamp(min=1))  # a class may have none
         if self.class_weights is None:
             return None
         if len(self.class_weights) != len(self.data.classes):

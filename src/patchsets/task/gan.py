@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from patchsets.data.batch import ImageBatch
 from patchsets.task.anomaly import AnomalyTask
+from workbench.common.errors import ConfigError
 from workbench.common.private_parts import find_unused_parameters
 
 
@@ -23,6 +24,8 @@ class Adversarial(AnomalyTask):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        if self.learning_rates:
+            raise ConfigError("task.learning_rates: its two networks learn at one rate; leave them out")
         self.automatic_optimization = False
 
     def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:

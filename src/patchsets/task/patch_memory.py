@@ -27,6 +27,8 @@ class Remembering(AnomalyTask):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        if self.learning_rates:
+            raise ConfigError("task.learning_rates: a memory has no learning rate; leave them out")
         self.automatic_optimization = False
 
     def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:
