@@ -1,4 +1,4 @@
-"""What Hydra is told before it composes: the schema, our resolvers, and to drop what no part reads.
+"""Register with Hydra the schema and our resolvers, and drop hyper-parameters that no part reads.
 
 So `--cfg job`, TAB, a run and a sweep see the same hyper-parameters. Hydra has no public hook there.
 """

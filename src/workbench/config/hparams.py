@@ -49,10 +49,9 @@ def typed_keys(overrides: Sequence[str]) -> list[str]:
 def refuse_unread(configs: Sequence[DictConfig]) -> None:
     """Raise ConfigError, with the nearest name, for a hyper-parameter that no configuration reads."""
     known = set().union(*(read_keys(config) for config in configs))
-    for config in configs:
-        for key in unread(config):
-            if key not in known:
-                if close := nearest(key, sorted(known), prefix="hparams."):
-                    raise ConfigError(f"hparams.{key}: there is no such key{close}")
-                there = ", ".join(sorted(known))
-                raise ConfigError(f"hparams.{key}: no part of this run reads it; there is {there}")
+    for key in (str(key) for config in configs for key in config.hparams):
+        if key not in known:
+            if close := nearest(key, sorted(known), prefix="hparams."):
+                raise ConfigError(f"hparams.{key}: there is no such key{close}")
+            there = ", ".join(sorted(known))
+            raise ConfigError(f"hparams.{key}: no part of this run reads it; there is {there}")

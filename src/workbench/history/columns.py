@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.common.files import read_json
 from workbench.history.record import FACTS, RunRecord
+from workbench.run.folder import fingerprint_of
 
 PARAMETERS = ("task", "data", "model", "seed")
 
@@ -52,7 +53,7 @@ def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
     """Return a row for each value of the configuration, the surroundings and the results that differs."""
     pairs = [
         (one.config, other.config),
-        ({"data.json": _data(one.folder)}, {"data.json": _data(other.folder)}),
+        ({"data.json": fingerprint_of(one.folder)}, {"data.json": fingerprint_of(other.folder)}),
         (_environment(one.folder), _environment(other.folder)),
         (_results(one), _results(other)),
     ]
@@ -62,13 +63,6 @@ def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
         for key in dict.fromkeys([*here, *there])
         if here.get(key) != there.get(key)
     ]
-
-
-def _data(folder: Path) -> str | None:
-    """Return the hash of the training data, which stands for all that data.json holds."""
-    data = read_json(folder / "data.json") or {}
-    train = data.get("train")
-    return train.get("sha256") if isinstance(train, Mapping) else None
 
 
 def _environment(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from workbench.config.checks import check_config
 from workbench.config.choose import read_config
 from workbench.config.composition import register
 from workbench.run.checkpoints import load_weights, read_checkpoint
-from workbench.run.folder import OUTPUTS, find_folder, find_folders, weights_file
+from workbench.run.folder import OUTPUTS, find_folders, the_only, weights_file
 from workbench.tracking.mlflow import connect, tracking_uri
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _find_folder(run: str, experiment_name: str | None, outputs: Path | None) ->
         places = tuple(place / experiment_name for place in places)
     found = find_folders(run, places)
     is_elsewhere = not found and (experiment_name is not None or run.startswith("mlflow:"))
-    return None if is_elsewhere else find_folder(run, "run", places)
+    return None if is_elsewhere else the_only(found, run, "run").resolve()
 
 
 def _require_one(run: str | Path, names: Sequence[str]) -> None:

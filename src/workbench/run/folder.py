@@ -59,7 +59,11 @@ def find_folder(name: str, key: str, outputs: Sequence[Path] = OUTPUTS) -> Path:
 
     Raises ConfigError where there is none, or several.
     """
-    found = find_folders(name, outputs)
+    return the_only(find_folders(name, outputs), name, key)
+
+
+def the_only(found: Sequence[Path], name: str, key: str) -> Path:
+    """Return what `find_folders` found for a name; ConfigError unless that is one run folder."""
     if len(found) > 1:
         shown = ", ".join(folder.name for folder in found[:NAMED]) + (", ..." if len(found) > NAMED else "")
         raise ConfigError(f"{key}: {len(found)} runs are called {name}: {shown}; write more of the name")
@@ -123,3 +127,9 @@ def weights_file(folder: Path) -> Path:
     if path is None:
         raise ConfigError(f"{folder}: this run has no checkpoint to take weights from")
     return path
+
+
+def fingerprint_of(folder: Path) -> str | None:
+    """Return the hash of a run's training data, once they were read; it stands for all of data.json."""
+    train = (read_json(folder / "data.json") or {}).get("train")
+    return train.get("sha256") if isinstance(train, dict) else None

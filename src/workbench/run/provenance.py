@@ -35,12 +35,6 @@ def kept_overrides(folder: Path) -> list[str]:
     return [str(word) for word in kept] if isinstance(kept, ListConfig) else []
 
 
-def fingerprint_of(folder: Path) -> str | None:
-    """Return the hash of a run's training data, once they were read; it stands for all of data.json."""
-    train = (read_json(folder / "data.json") or {}).get("train")
-    return train.get("sha256") if isinstance(train, dict) else None
-
-
 def commit_of(folder: Path) -> str | None:
     """Return the commit that a run keeps; of one that begins, that of the workspace."""
     kept = read_json(folder / "environment.json")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from workbench.common.files import one_at_a_time, read_json
+from workbench.common.files import one_at_a_time
+from workbench.run.folder import mlflow_id
 from workbench.run.metrics_file import MetricsFile
 from workbench.tracking.tracker import RunDescription, Tracker
 from workbench.tracking.uploader import Mirror
@@ -57,5 +58,4 @@ class Parent:
             self._mirror.close(status)
 
     def _id(self) -> str:
-        trackers = (read_json(self._folder / "trackers.json") or {}).get("trackers", {})
-        return str(trackers.get("mlflow", {}).get("id", ""))
+        return mlflow_id(self._folder)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from workbench.common.errors import ConfigError
 from workbench.common.files import one_at_a_time
 from workbench.common.workspace import ROOT, load_env
+from workbench.run.folder import fingerprint_of
 from workbench.run.metrics_file import FILE_NAME, Row
-from workbench.run.provenance import fingerprint_of
 from workbench.tracking.artifacts import artifacts
 from workbench.tracking.mlflow_model import log_model
 from workbench.tracking.tracker import RunDescription

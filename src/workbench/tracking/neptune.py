@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from workbench.common.redaction import redact
 from workbench.common.workspace import load_env
+from workbench.run.folder import fingerprint_of
 from workbench.run.metrics_file import Row
-from workbench.run.provenance import fingerprint_of
 from workbench.tracking.tracker import RunDescription
 
 if TYPE_CHECKING:

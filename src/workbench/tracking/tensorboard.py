@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from workbench.common.redaction import redact
+from workbench.run.folder import fingerprint_of
 from workbench.run.metrics_file import Row
-from workbench.run.provenance import fingerprint_of
 from workbench.tracking.tracker import RunDescription
 
 
