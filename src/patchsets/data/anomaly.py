@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader
 
 from patchsets.data.batch import ImageBatch
 from patchsets.data.image_files import ImageFile, as_one_mode, read_images
@@ -18,12 +17,12 @@ from workbench.common.errors import ConfigError, DataError
 from workbench.common.limits import AboveZero
 from workbench.common.workspace import data_root
 from workbench.portable.pixels import fitted, shown
-from workbench.train.loading import BatchedRows, hash_of, loader
+from workbench.train.loading import SplitLoaders, hash_of
 
 log = logging.getLogger(__name__)
 
 
-class AnomalyImages:
+class AnomalyImages(SplitLoaders):
     """Whole images of one size `[C, H, W]`; C is 1 where all are grey, else 3.
 
     Good images for validation are held out of train/good unless there is a val/good: whole groups where a
@@ -124,26 +123,6 @@ class AnomalyImages:
 
     def _fitted_mask(self, pixels: np.ndarray) -> np.ndarray:
         return fit_mask(as_mask(pixels), self.image_size, self.fit)
-
-    def prepare_data(self) -> None:
-        """Fetch nothing: what there is lies here already."""
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Return the shuffled good images to learn from."""
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return the held-out good images, then the anomalies of val/, in order."""
-        return self._loader("val", None)
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        """Return the test images in order."""
-        return self._loader("test", None)
-
-    def _loader(self, split: str, shuffle_seed: int | None) -> DataLoader[Any]:
-        part = self.splits[split]
-        rows = BatchedRows(len(part.label), part.take)
-        return loader(rows, self.batch_size, self.num_workers, shuffle_seed)
 
     def make_batch(self, raw: LabelledImages, training: bool) -> ImageBatch:
         """Turn bytes into 0..1; label 0 is good, 1 anomalous."""

@@ -2,12 +2,11 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.images import Augment
-from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_rows
 from workbench.common.limits import AboveZero
 
@@ -21,18 +20,12 @@ class Digits(ImageSets):
         seed: int,
         patch_size: int | None = 3,
         stride: int = 1,
-        patches: PatchCount = None,
-        coordinates: bool = True,
-        min_contrast: float = 0.0,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
-        num_workers: int = 0,
-        augment: Augment | None = None,
+        **sets: Any,
     ) -> None:
-        super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
-        )
+        super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.classes = [str(digit) for digit in range(10)]
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed

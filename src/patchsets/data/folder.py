@@ -2,13 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.images import Augment
-from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_groups
 from workbench.common.errors import DataError
 from workbench.common.limits import AboveZero
@@ -35,18 +34,12 @@ class Folder(ImageSets):
         root: str | None,
         patch_size: int | None = 16,
         stride: int = 16,
-        patches: PatchCount = None,
-        coordinates: bool = True,
-        min_contrast: float = 0.0,
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
         split_seed: int = 0,
-        num_workers: int = 0,
-        augment: Augment | None = None,
+        **sets: Any,
     ) -> None:
-        super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
-        )
+        super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.named_root = root
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch, ImageBatch
 from patchsets.data.images import Augment, Images, Preprocess, preprocessed
 from patchsets.data.patches import Number, PatchCount, PatchCutter
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
-from workbench.train.loading import BatchedRows, hash_of, loader
+from workbench.train.loading import SplitLoaders, hash_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class LabelledImages:
         return replace(self, images=self.images.pin_memory())
 
 
-class ImageSets:
+class ImageSets(SplitLoaders):
     """Images to sets of patches: training draws `patches` of each image anew, evaluation takes all.
 
     `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
@@ -110,26 +109,6 @@ class ImageSets:
             images = preprocessed(part.images, name, version, function)
             self.splits[split] = replace(part, images=images)
         self.preprocessing.append(function)
-
-    def prepare_data(self) -> None:
-        """Fetch nothing: what there is lies here already."""
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Return the shuffled training images."""
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return the validation images in order."""
-        return self._loader("val", None)
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        """Return the test images in order."""
-        return self._loader("test", None)
-
-    def _loader(self, split: str, shuffle_seed: int | None) -> DataLoader[Any]:
-        images = self.splits[split]
-        rows = BatchedRows(len(images.label), images.take)
-        return loader(rows, self.batch_size, self.num_workers, shuffle_seed)
 
     def make_batch(
         self, raw: LabelledImages, training: bool, patches: int | None = None

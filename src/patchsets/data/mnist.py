@@ -6,12 +6,11 @@ import os
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.images import Augment
-from patchsets.data.patches import PatchCount
 from patchsets.data.splitting import split_rows
 from workbench.common.cache import cache_folder
 from workbench.common.errors import DataError
@@ -49,17 +48,11 @@ class Mnist(ImageSets):
         seed: int,
         patch_size: int | None = 7,
         stride: int = 7,
-        patches: PatchCount = None,
-        coordinates: bool = True,
-        min_contrast: float = 0.0,
         val_fraction: float = 1 / 12,
         split_seed: int = 0,
-        num_workers: int = 0,
-        augment: Augment | None = None,
+        **sets: Any,
     ) -> None:
-        super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
-        )
+        super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.classes = [str(digit) for digit in range(10)]
         self.val_fraction = val_fraction
         self.split_seed = split_seed

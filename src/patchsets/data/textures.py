@@ -2,13 +2,12 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.images import Augment
-from patchsets.data.patches import PatchCount
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
 
@@ -26,19 +25,13 @@ class Textures(ImageSets):
         seed: int,
         patch_size: int = 8,
         stride: int = 8,
-        patches: PatchCount = None,
-        coordinates: bool = True,
-        min_contrast: float = 0.0,
         window: int = 96,
         windows: tuple[int, int, int] = (400, 100, 200),
         split_seed: int = 0,
-        num_workers: int = 0,
-        augment: Augment | None = None,
+        **sets: Any,
     ) -> None:
         """Take so many windows of each class for train, val and test."""
-        super().__init__(
-            batch_size, seed, patch_size, stride, patches, coordinates, min_contrast, num_workers, augment
-        )
+        super().__init__(batch_size, seed, patch_size, stride, **sets)
         narrowest = min(right - left for left, right in REGIONS.values())
         if not 0 < window <= narrowest:
             raise ConfigError(f"data.window: {window} is not from 1 to {narrowest}, the narrowest region")

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
 from patchsets.set_module import Sets
 from workbench.common.limits import AboveZero
-from workbench.train.loading import BatchedRows, hash_of, loader
+from workbench.train.loading import SplitLoaders, hash_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class LabelledSets:
         return replace(self, values=self.values.pin_memory())
 
 
-class VectorSets:
+class VectorSets(SplitLoaders):
     """Sets of vectors; a subclass says in `read` what the three splits are, and sets `classes`."""
 
     classes: list[str]
@@ -69,26 +68,6 @@ class VectorSets:
         if not self.splits:
             self.splits = self.read()
             self.num_features = self.splits["train"].values.shape[1]
-
-    def prepare_data(self) -> None:
-        """Fetch nothing: what there is lies here already."""
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Return the shuffled training sets."""
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return the validation sets in order."""
-        return self._loader("val", None)
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        """Return the test sets in order."""
-        return self._loader("test", None)
-
-    def _loader(self, split: str, shuffle_seed: int | None) -> DataLoader[Any]:
-        sets = self.splits[split]
-        rows = BatchedRows(len(sets.label), sets.take)
-        return loader(rows, self.batch_size, self.num_workers, shuffle_seed)
 
     def make_batch(self, raw: LabelledSets, training: bool) -> Batch:
         """Make sets of float values; bytes are scaled to 0 to 1."""

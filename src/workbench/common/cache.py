@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from workbench.common.errors import DataError
-from workbench.common.files import one_at_a_time
 
 
 def cache_folder() -> Path:
@@ -28,7 +29,7 @@ def cached(kind: str, parameters: Mapping[str, Any], make: Callable[[Path], None
     folder = cache_folder() / kind / hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with one_at_a_time(folder.with_suffix(".lock")):
+        with FileLock(folder.with_suffix(".lock")):
             if not folder.is_dir():
                 _make(folder, text, make)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and are written by one process at a time."""
+"""Files that appear whole or not at all."""
 
 import fcntl
 import json
@@ -20,17 +20,6 @@ def appearing_whole(path: Path) -> Iterator[Path]:
     temporary.replace(path)
 
 
-@contextmanager
-def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait until no other process is within it by the same lock file, which is made, and stays."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:  # closing is not enough: a data worker forked meanwhile has the file open too
-            fcntl.flock(file, fcntl.LOCK_UN)
-
-
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a mapping from JSON; None where there is no file, or one that is damaged."""
     try:
@@ -47,7 +36,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a living process has locked the file."""
+    """Tell whether a living process has locked the file; FileLock would write to ask."""
     try:
         with path.open() as lock:  # to read: the folder may lie on a disk that cannot be written
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,11 +1,12 @@
 """summary.json: how a run ended; and the lock of its folder, held while its process lives."""
 
-import fcntl
 import json
 import os
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.files import is_held, read_json, write_json
@@ -23,21 +24,18 @@ def status(folder: Path) -> str:
     return "dead" if said == "running" and not is_held(folder / ".lock") else said
 
 
-def take_lock(folder: Path) -> IO[str]:
+def take_lock(folder: Path) -> FileLock:
     """Keep other processes from writing into a run folder; raise ConfigError where one does."""
-    lock = (folder / ".lock").open("w")  # the kernel lets go of it however the process ends
-    os.register_at_fork(after_in_child=lock.close)  # a data worker may outlive a killed run for seconds
+    lock = FileLock(folder / ".lock", blocking=False)  # the kernel releases it however the process ends
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock.acquire()
+    except Timeout:
         raise ConfigError(f"{folder} is still being written by a living run; stop that one first") from None
+    except OSError:
+        if (folder / ".lock").is_symlink():
+            raise ConfigError(f"{folder}/.lock is a link, which no run makes; remove it") from None
+        raise
     return lock
-
-
-def release_lock(lock: IO[str]) -> None:
-    """Let go of a run folder; to close the file is not enough: a forked worker may have it open."""
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    lock.close()
 
 
 class Recording:
@@ -75,7 +73,7 @@ class Recording:
 
     def release(self) -> None:
         """Let go of the folder."""
-        release_lock(self._lock)
+        self._lock.release()
 
     def _write(self) -> None:
         path = self.folder / "summary.json"

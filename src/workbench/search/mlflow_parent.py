@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from filelock import FileLock
 from omegaconf import DictConfig
 
-from workbench.common.files import one_at_a_time
 from workbench.run.folder import mlflow_id
 from workbench.run.metrics_file import MetricsFile
 from workbench.tracking.tracker import RunDescription, Tracker
@@ -36,7 +36,7 @@ class Parent:
         if self._mirror is None:
             return
         self._metrics = MetricsFile(self._folder)
-        with one_at_a_time(self._folder / ".parent.lock"):  # who comes second finds the run of the first
+        with FileLock(self._folder / ".parent.lock"):  # who comes second finds the run of the first
             self._mirror.start()
             deadline = time.monotonic() + WAIT
             while not self._id() and time.monotonic() < deadline:

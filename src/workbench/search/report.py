@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.common.files import one_at_a_time
+from filelock import FileLock
+
 from workbench.common.workspace import typed
 from workbench.config.command import train_command
 from workbench.run.trial import RESULTS, TABLE
@@ -80,9 +80,9 @@ class Report:
         """Print the table of trials, what failed with its log, and the best command."""
         print("\n" + "\n".join(self._lines()), flush=True)
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def _alone(self) -> FileLock:
         """Let the workers of a sweep, who share its folder, write one after the other."""
-        return one_at_a_time(self.folder / ".results.lock")
+        return FileLock(self.folder / ".results.lock")
 
     def _lines(self) -> Iterator[str]:
         yield from self._table()

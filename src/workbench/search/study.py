@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
-from workbench.common.files import one_at_a_time
 from workbench.common.workspace import load_env
 from workbench.run.trial import TrialNote
 from workbench.search.samplers import make_pruner, make_sampler
@@ -100,7 +100,7 @@ def open_storage(address: str) -> "BaseStorage":
         path.parent.mkdir(parents=True, exist_ok=True)
         if address.startswith(JOURNAL):
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        with one_at_a_time(path.with_name(f".{path.name}.lock")):  # two that create a SQLite file break it
+        with FileLock(path.with_name(f".{path.name}.lock")):  # two that create a SQLite file break it
             return optuna.storages.RDBStorage(address, {"connect_args": {"timeout": 60}})
     except (OSError, SQLAlchemyError) as error:
         raise ConfigError(f"sweep.storage: {address} cannot be opened: {_reason(error)}") from error

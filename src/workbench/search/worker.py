@@ -1,6 +1,5 @@
 """Who runs a trial, and whether they still live: by a lock in the sweep's folder, else by a heartbeat."""
 
-import fcntl
 import os
 import platform
 import secrets
@@ -9,6 +8,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from workbench.common.files import is_held
 
@@ -31,9 +32,8 @@ class Worker:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Worker":
-        self._lock = _lock_file(self._folder, self.name).open("w")
-        os.register_at_fork(after_in_child=self._lock.close)  # a data worker may outlive this process
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = FileLock(_lock_file(self._folder, self.name))
+        self._lock.acquire()
         if self._beats:
             self._study.set_user_attr(self.name, time.time())
             self._thread.start()
@@ -43,8 +43,7 @@ class Worker:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        self._lock.close()
+        self._lock.release()
         _lock_file(self._folder, self.name).unlink(missing_ok=True)
 
     def _beat(self) -> None:

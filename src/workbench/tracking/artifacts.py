@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from workbench.common.files import one_at_a_time, write_json
+from filelock import FileLock
+
+from workbench.common.files import write_json
 from workbench.common.redaction import redact
 from workbench.run.summary import read_summary
 from workbench.run.trial import is_trial
@@ -101,7 +103,7 @@ class Acknowledged:
 
     def _write(self) -> None:
         content = {"key": self.key, "trackers": {name: asdict(taken) for name, taken in self._taken.items()}}
-        with one_at_a_time(self._path.with_name(".trackers.lock")):  # a sweep has several workers
+        with FileLock(self._path.with_name(".trackers.lock")):  # a sweep has several workers
             write_json(self._path, content)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from workbench.common.errors import ConfigError
-from workbench.common.files import one_at_a_time
 from workbench.common.workspace import ROOT, load_env
 from workbench.run.folder import fingerprint_of
 from workbench.run.metrics_file import FILE_NAME, Row
@@ -175,13 +176,13 @@ def _database(uri: str) -> Path | None:
     return Path(address.path[1:]).absolute() if address.scheme == "sqlite" else None
 
 
-def _alone(uri: str) -> AbstractContextManager[None]:
+def _alone(uri: str) -> AbstractContextManager[object]:
     """Wait for other processes: two that create a SQLite store at once break it for good."""
     database = _database(uri)
     if database is None:
         return nullcontext()
     database.parent.mkdir(parents=True, exist_ok=True)
-    return one_at_a_time(database.with_name(f".{database.name}.lock"))
+    return FileLock(database.with_name(f".{database.name}.lock"))
 
 
 def _valid(name: str) -> str:

@@ -12,7 +12,7 @@ from workbench.common.suggestions import nearest
 from workbench.common.workspace import ROOT, options, typed
 from workbench.config.choose import read_config
 from workbench.run.folder import find_folder, is_run_folder, run_folders
-from workbench.run.summary import read_summary, release_lock, status, take_lock
+from workbench.run.summary import read_summary, status, take_lock
 from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.trackers import build_trackers, describe
 from workbench.tracking.uploader import Feed
@@ -94,7 +94,7 @@ def _sync_run(folder: Path, loggers: DictConfig | None) -> bool:
         missed = [feed for feed in feeds if not _send(folder, feed, ENDS.get(ended, ended))]
         return not missed
     finally:
-        release_lock(lock)
+        lock.release()
 
 
 def _send(folder: Path, feed: Feed, ended: str) -> bool:

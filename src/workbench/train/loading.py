@@ -113,6 +113,36 @@ def hash_of(*tensors: Tensor) -> str:
     return digest.hexdigest()
 
 
+class SplitLoaders:
+    """The loaders of data whose three splits are rows in memory: each split has `label` `[B]` and `take`."""
+
+    splits: dict[str, Any]
+    batch_size: int
+    seed: int  # of the order of training
+    num_workers: int
+
+    def prepare_data(self) -> None:
+        """Fetch nothing: what there is lies here already."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the training examples, shuffled."""
+        return self._loader("train", self.seed)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the validation examples in order."""
+        return self._loader("val", None)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return the test examples in order."""
+        return self._loader("test", None)
+
+    def _loader(self, split: str, shuffle_seed: int | None) -> DataLoader[Any]:
+        part = self.splits[split]
+        return loader(
+            BatchedRows(len(part.label), part.take), self.batch_size, self.num_workers, shuffle_seed
+        )
+
+
 class SetData(Protocol):
     """Sets with labels; every class in this folder is one, and so is any other with these members."""
 
