@@ -18,7 +18,7 @@ from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import ROOT, typed
 from workbench.config.command import read_words
 from workbench.history.diary import runs_of, write_page
-from workbench.history.folders import places, read_runs
+from workbench.history.record import places, read_runs
 
 
 @dataclass

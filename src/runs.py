@@ -18,9 +18,8 @@ from collections.abc import Sequence
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.table import render
-from workbench.history.columns import all_columns, differences, telling_columns
-from workbench.history.folders import find_run, places, read_runs
-from workbench.history.query import parse
+from workbench.history.query import all_columns, differences, parse, telling_columns
+from workbench.history.record import find_run, places, read_runs
 
 
 def main(words: Sequence[str]) -> None:

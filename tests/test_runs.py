@@ -16,7 +16,7 @@ from whole_command import ROOT
 import runs
 from workbench.common.errors import ConfigError
 from workbench.config.command import quote_note
-from workbench.history.folders import find_run, read_runs
+from workbench.history.record import find_run, read_runs
 
 
 def write_run(root: Path, name: str, **values: Any) -> Path:

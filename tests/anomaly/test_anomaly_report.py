@@ -17,7 +17,7 @@ from patchsets.anomaly.predictions import interesting_cases, read_predictions, w
 from patchsets.anomaly.thresholds import choose_threshold
 from patchsets.task.anomaly_report import figures_of, write_report
 from workbench.common.errors import DataError
-from workbench.portable.heat_maps import heat_overlay
+from workbench.portable.pixels import heat_overlay
 
 SCORE_FIGURES = {"histogram", "boxplot", "roc", "precision_recall"}
 

@@ -21,9 +21,8 @@ from patchsets.data.image_files import write_image
 from patchsets.data.layout import Row, sha256_of, write_manifest
 from patchsets.data.textures import read_photograph
 from workbench.common.cache import cached
-from workbench.common.errors import ConfigError
+from workbench.common.errors import ConfigError, nearest
 from workbench.common.limits import AboveZero
-from workbench.common.suggestions import nearest
 
 VERSION = 2  # to be raised when other images are made of the same parameters
 SIDE = 64  # pixels

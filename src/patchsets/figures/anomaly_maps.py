@@ -14,7 +14,7 @@ from patchsets.anomaly.predictions import Case
 from patchsets.anomaly.thresholds import Threshold
 from patchsets.figures.examples import COLUMNS, show
 from workbench.common.figure_style import GREEN, GREY, INK, RED, bare, drawable, headline, new_figure, styled
-from workbench.portable.heat_maps import HEAT, heat_overlay
+from workbench.portable.pixels import HEAT, heat_overlay
 
 LINES = "contours: white where the score passes the pixel threshold"
 

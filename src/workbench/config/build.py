@@ -10,8 +10,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from workbench.common.errors import ConfigError, UserError
-from workbench.common.suggestions import nearest
+from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.config.signatures import refusal, signature
 
 TRUSTED = ("patchsets.", "workbench.", "torch.", "pytorch_lightning.", "torchmetrics.")

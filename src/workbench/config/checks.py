@@ -7,9 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from workbench.common.errors import ConfigError
+from workbench.common.errors import ConfigError, nearest
 from workbench.common.redaction import is_secret_name
-from workbench.common.suggestions import nearest
 from workbench.common.workspace import options
 from workbench.config.build import check
 from workbench.config.compatibility import check_compatibility

@@ -47,7 +47,7 @@ def read_words(kind: type[Words], typed: Sequence[str], defaults: Path | None = 
         if not equals:
             raise ConfigError(f"{word}: write key=value; keys are {', '.join(known)}")
         if key not in known:
-            from workbench.common.suggestions import nearest  # loads Hydra, which only a mistake waits for
+            from workbench.common.errors import nearest  # loads Hydra, which only a mistake waits for
 
             raise ConfigError(f"{key}: there is no such key{nearest(key, known) or f'; keys are {known}'}")
         _set(config, key, value)

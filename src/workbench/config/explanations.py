@@ -16,7 +16,7 @@ from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from workbench.common.suggestions import nearest, nearest_key
+from workbench.common.errors import nearest, nearest_key
 from workbench.common.workspace import ROOT, options
 from workbench.config.signatures import signature
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from workbench.common.errors import ConfigError
-from workbench.common.suggestions import nearest
+from workbench.common.errors import ConfigError, nearest
 from workbench.config.schema import Hparams
 
 READ = re.compile(r"\$\{hparams\.(\w+)")

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.common.errors import ConfigError
-from workbench.common.suggestions import nearest
+from workbench.common.errors import ConfigError, nearest
 
 SCHEDULES = ("cosine", "one_cycle")  # of the learning rate
 

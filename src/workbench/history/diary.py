@@ -9,7 +9,7 @@ from urllib.parse import quote
 from workbench.common.errors import DataError
 from workbench.common.files import appearing_whole, read_json
 from workbench.common.table import shown
-from workbench.history.columns import telling_columns
+from workbench.history.query import telling_columns
 from workbench.history.record import RunRecord
 from workbench.run.trial import is_trial
 

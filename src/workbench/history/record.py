@@ -1,6 +1,8 @@
-"""One run as its folder tells it, under the names that one types to train.py."""
+"""Runs as their folders tell them, under the names that one types to train.py."""
 
-from collections.abc import Iterator, Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -8,10 +10,12 @@ from typing import Any
 
 import yaml
 
-from workbench.common.errors import DataError
+from workbench.common.errors import ConfigError, DataError
+from workbench.common.workspace import ROOT, typed
+from workbench.run.folder import find_folder, is_mlflow_copy, is_run_folder
 from workbench.run.metrics_file import read_metrics
 from workbench.run.summary import read_summary, status
-from workbench.run.trial import choice, is_trial
+from workbench.run.trial import choice, is_sweep, is_trial
 
 FACTS = ("run", "experiment_name", "status", "started", "seconds", "note", "task", "data", "model")
 
@@ -85,3 +89,67 @@ def _flat(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value
+
+
+NAMED = 3  # of the folders that are left out
+
+
+def places(outputs: str | None) -> list[Path]:
+    """Return where runs are: the folder one names, else the workspace's outputs/ and multirun/.
+
+    Raises ConfigError where there is none.
+    """
+    if outputs is None:
+        return [ROOT / "outputs", ROOT / "multirun"]
+    folder = Path(outputs).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"outputs: there is no folder {outputs}")
+    return [folder.absolute()]
+
+
+def read_runs(roots: Sequence[Path]) -> list[RunRecord]:
+    """Read all runs, the newest first; say in one line on stderr which folders were left out."""
+    records, left_out = [], []
+    for root in roots:
+        for folder in _leaves(root):
+            try:
+                if not is_run_folder(folder):
+                    raise DataError("it has no config.yaml")
+                records.append(read_run(folder))
+            except DataError as reason:
+                left_out.append(f"{typed(folder)} ({reason})")
+    _tell(left_out)
+    return sorted(records, key=lambda record: (record.get("started"), record.name), reverse=True)
+
+
+def _leaves(folder: Path) -> Iterator[Path]:
+    """Give the run folders below a folder, and those with files of which nothing below is a run."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except OSError:
+        return
+    own = {"figures"} if is_sweep(folder) else set[str]()
+    below = sorted(e.path for e in entries if e.is_dir(follow_symlinks=False) and e.name not in own)
+    if is_run_folder(folder):
+        if not is_mlflow_copy(folder):
+            yield folder
+        return
+    found = [leaf for path in below for leaf in _leaves(Path(path))]
+    if found:
+        yield from found
+    elif any(entry.is_file() for entry in entries):
+        yield folder
+
+
+def _tell(left_out: Sequence[str]) -> None:
+    if left_out:
+        more = f", and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        print(f"left out: {', '.join(left_out[:NAMED])}{more}", file=sys.stderr)
+
+
+def find_run(word: str, outputs: Sequence[Path]) -> RunRecord:
+    """Return the run that a word names; ConfigError where there is none, or it is damaged."""
+    try:
+        return read_run(find_folder(word, "diff", outputs))
+    except DataError as reason:
+        raise ConfigError(f"{word}: {reason}") from None

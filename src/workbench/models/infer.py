@@ -186,7 +186,7 @@ def _counts(judged: Sequence[Answer], model: Model) -> str:
 
 def write_heat_map(path: Path, image_HWC: np.ndarray, map_HW: np.ndarray, colours: list[float]) -> None:
     """Write the overlay as PNG; `colours`: scores of a pixel where colour begins, is marked, and ends."""
-    from workbench.portable.heat_maps import heat_overlay
+    from workbench.portable.pixels import heat_overlay
 
     low, _, high = colours
     share_HW = np.clip((map_HW - low) / (high - low or 1), 0, 1)

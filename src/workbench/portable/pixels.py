@@ -1,4 +1,7 @@
-"""One image file as bytes, whatever its mode, and brought to the size a model takes."""
+"""One image file as bytes, whatever its mode, and brought to the size a model takes.
+
+A map of scores as heat over its image, for figures and for inference.
+"""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -131,3 +135,14 @@ def _with_edges(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     down, right = height - pixels.shape[0], width - pixels.shape[1]
     around = [(down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0)]
     return np.pad(pixels, around[: pixels.ndim], mode="edge")
+
+
+HEAT = colormaps["inferno"]
+OPACITY = 0.75  # of the strongest colour over the image
+
+
+def heat_overlay(image: np.ndarray, share_HW: np.ndarray) -> np.ndarray:
+    """Lay heat over a greyed image, the more the nearer its share is to 1; `[H, W, 3]` between 0 and 1."""
+    grey = image if image.ndim == 2 else image.mean(axis=2)
+    opacity = OPACITY * np.clip(share_HW, 0, 1)[..., None]
+    return (1 - opacity) * (grey / 255)[..., None] + opacity * HEAT(share_HW)[..., :3]

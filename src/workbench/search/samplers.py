@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from workbench.common.errors import ConfigError
-from workbench.common.suggestions import nearest
+from workbench.common.errors import ConfigError, nearest
 from workbench.config.build import check
 
 if TYPE_CHECKING:

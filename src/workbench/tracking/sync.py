@@ -6,9 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from workbench.common.errors import ConfigError, UserError
+from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.common.redaction import redact
-from workbench.common.suggestions import nearest
 from workbench.common.workspace import ROOT, options, typed
 from workbench.config.choose import read_config
 from workbench.run.folder import find_folder, is_run_folder, run_folders
