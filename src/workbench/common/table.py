@@ -1,4 +1,4 @@
-"""Rows as a plain table, CSV or JSON."""
+"""Rows as a plain table, Markdown, CSV or JSON."""
 
 import csv
 import io
@@ -13,6 +13,12 @@ Rows = Sequence[Mapping[str, Any]]
 def render(rows: Rows, columns: Sequence[str], form: str) -> str:
     """Return rows in one of the formats, without a line break at the end."""
     return {"table": _table, "csv": _csv, "json": _json}[form](rows, columns)
+
+
+def as_markdown(rows: Rows, columns: Sequence[str]) -> list[str]:
+    """Return rows as the lines of a Markdown table."""
+    cells = [columns, ["---"] * len(columns), *([shown(row.get(name)) for name in columns] for row in rows)]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells]
 
 
 def _table(rows: Rows, columns: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from workbench.common.errors import ConfigError, UserError
+from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.common.hydra_flags import FLAGS_WITH_VALUE
 
 Words = TypeVar("Words")
@@ -47,8 +47,6 @@ def read_words(kind: type[Words], typed: Sequence[str], defaults: Path | None = 
         if not equals:
             raise ConfigError(f"{word}: write key=value; keys are {', '.join(known)}")
         if key not in known:
-            from workbench.common.errors import nearest  # loads Hydra, which only a mistake waits for
-
             raise ConfigError(f"{key}: there is no such key{nearest(key, known) or f'; keys are {known}'}")
         _set(config, key, value)
     return OmegaConf.to_object(config)  # type: ignore[return-value]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from workbench.common.errors import DataError
 from workbench.common.files import appearing_whole, read_json
-from workbench.common.table import shown
+from workbench.common.table import as_markdown, shown
 from workbench.history.query import telling_columns
 from workbench.history.record import RunRecord
 from workbench.run.trial import is_trial
@@ -94,5 +94,4 @@ def _link(text: str, path: Path, folder: Path) -> str:
 
 def _table(runs: Sequence[RunRecord]) -> list[str]:
     columns = [name for name in telling_columns(runs) if name != "experiment_name"]
-    rows = [columns, ["---"] * len(columns), *([shown(run.get(name)) for name in columns] for run in runs)]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return as_markdown([{name: run.get(name) for name in columns} for run in runs], columns)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from workbench.common.errors import ConfigError
+from workbench.common.errors import ConfigError, nearest_key
 from workbench.common.files import read_json
 from workbench.history.record import FACTS, RunRecord
 from workbench.run.folder import fingerprint_of
@@ -90,8 +90,6 @@ def check_key(key: str, records: Sequence[RunRecord]) -> None:
     known = {name: None for record in records for name in record.names()}
     if key in known or key in FACTS or any(record.get(key) is not None for record in records):
         return
-    from workbench.common.errors import nearest_key  # loads Hydra, which only a mistake waits for
-
     logged = {name: None for record in records for name in record.logged()}
     words = [*known, *logged, *OWN]
     raise ConfigError(f"{key}: no run has such a key{nearest_key(key, words)}")

@@ -1,7 +1,4 @@
-"""One image file as bytes, whatever its mode, and brought to the size a model takes.
-
-A map of scores as heat over its image, for figures and for inference.
-"""
+"""Images as bytes, whatever a file's mode, at the size a model takes; and scores as heat over them."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +8,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -137,12 +133,14 @@ def _with_edges(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.pad(pixels, around[: pixels.ndim], mode="edge")
 
 
-HEAT = colormaps["inferno"]
+HEAT = "inferno"  # matplotlib's name of the colours
 OPACITY = 0.75  # of the strongest colour over the image
 
 
 def heat_overlay(image: np.ndarray, share_HW: np.ndarray) -> np.ndarray:
     """Lay heat over a greyed image, the more the nearer its share is to 1; `[H, W, 3]` between 0 and 1."""
+    from matplotlib import colormaps  # which a served model does not need
+
     grey = image if image.ndim == 2 else image.mean(axis=2)
     opacity = OPACITY * np.clip(share_HW, 0, 1)[..., None]
-    return (1 - opacity) * (grey / 255)[..., None] + opacity * HEAT(share_HW)[..., :3]
+    return (1 - opacity) * (grey / 255)[..., None] + opacity * colormaps[HEAT](share_HW)[..., :3]
