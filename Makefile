@@ -58,7 +58,7 @@ max-regression: .venv/ready ## reproduce the first table of the Set Transformer 
 # torch pins its own CUDA packages exactly; listed here, they would also come with a CPU build.
 lock: .venv/ready ## add what pyproject.toml newly asks for to requirements.lock; UPGRADE=1 renews all versions
 	cp requirements.lock .venv/lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --extra postgres --extra launchers --no-header --no-annotate \
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --extra neptune --extra onnx --extra postgres --extra launchers --no-header --no-annotate \
 	    --no-emit-package torch $(if $(UPGRADE),--upgrade) pyproject.toml -o .venv/lock
 	(echo 'torch==2.13.0'; grep -vE '^(nvidia-|cuda-|triton)' .venv/lock) > requirements.lock
 

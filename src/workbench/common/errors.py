@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,14 @@ class ConfigError(UserError):
     """A key, value or target of the configuration is wrong; nothing has been written yet."""
 
     exit_code = 2
+
+
+def need_extra(module: str, extra: str, where: str) -> None:
+    """Raise ConfigError unless a package of an extra of pyproject.toml is installed; nothing is imported."""
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(
+            f"{where}: {module} is not installed; make installs it, and so does pip install -e '.[{extra}]'"
+        )
 
 
 class DataError(UserError):

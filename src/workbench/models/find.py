@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from workbench.common.errors import ConfigError, DataError, UserError
+from workbench.common.errors import ConfigError, DataError, UserError, need_extra
 from workbench.common.workspace import load_env
 from workbench.models.load import with_model
 from workbench.portable.model import Model, load_model
@@ -83,6 +83,8 @@ def find_model(name: str) -> NamedModel:
 def _from_file(path: Path) -> NamedModel:
     if not path.is_file():
         raise ConfigError(f"model: there is no file {path}")
+    if path.suffix == ".onnx":
+        need_extra("onnxruntime", "onnx", f"model={path}")
     return NamedModel(load_model(path), path.name)
 
 

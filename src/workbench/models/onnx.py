@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workbench.common.errors import ConfigError, UserError
+from workbench.common.errors import ConfigError, UserError, need_extra
 from workbench.common.files import appearing_whole
 from workbench.common.workspace import typed
 from workbench.models.load import with_model
@@ -30,6 +30,8 @@ def export_onnx(model_folder: Path, target: Path) -> float:
     Raises UserError where they differ by more than 1e-5 (a score: of its size), and where ONNX cannot say it;
     `target` is then left as it is.
     """
+    for module in ("onnxscript", "onnxruntime"):
+        need_extra(module, "onnx", f"output={target.name}")
     expected = load_model(model_folder)
     with appearing_whole(target) as temporary:
         named = temporary.with_suffix(".onnx")

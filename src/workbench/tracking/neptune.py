@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from workbench.common.errors import need_extra
 from workbench.common.redaction import redact
 from workbench.common.workspace import load_env
 from workbench.run.folder import fingerprint_of
@@ -43,6 +44,7 @@ class NeptuneTracker:
     name = "neptune"
 
     def __init__(self) -> None:
+        need_extra("neptune", "neptune", "loggers.neptune")
         load_env()
         self._run: Run | None = None
         self.where = server_address() or OFFLINE
