@@ -11,15 +11,44 @@ from whole_command import QUICK
 
 from patchsets.data.digits import Digits
 from patchsets.data.folder import Folder
+from patchsets.task.classification import Classification
 from workbench.common.errors import ConfigError
 
 OWN = """
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 
 def flip(images: Tensor) -> Tensor:
     return images.flip(-1)
+
+
+def darken(images: Tensor) -> Tensor:
+    return images * torch.rand(len(images), 1, 1, 1)
+
+
+class Counter(Callback):
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, *_: object) -> None:
+        with open(self.path, "a") as file:
+            file.write(".")
+
+
+class Signs(torch.optim.Optimizer):
+    def __init__(self, params: object, lr: float, weight_decay: float = 0.0, power: float = 1.0) -> None:
+        super().__init__(params, {"lr": lr, "power": power})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter -= group["lr"] * group["power"] * parameter.grad.sign()
+        return loss
 
 
 def hinge(logits: Tensor, label: Tensor) -> Tensor:
@@ -91,6 +120,44 @@ def test_metrics_and_the_monitor_of_ones_choice(own: str, outputs: Path) -> None
     best = torch.load(outputs / "patch_sets/latest/checkpoints/best.ckpt", weights_only=True)
     wrongs = values(outputs, "val/wrong")
     assert best["epoch"] == wrongs.index(min(wrongs))
+
+
+def test_the_best_epoch_by_accuracy(outputs: Path) -> None:
+    run(outputs, "hparams.max_epochs=4", "+task.monitor=val/accuracy", "+task.monitor_mode=max")
+    best = torch.load(outputs / "patch_sets/latest/checkpoints/best.ckpt", weights_only=True)
+    accuracies = values(outputs, "val/accuracy")
+    assert best["epoch"] == accuracies.index(max(accuracies))
+
+
+def test_a_callback_and_an_optimizer_of_ones_own(own: str, outputs: Path, tmp_path: Path) -> None:
+    callback = f"+trainer.callbacks=[{{_target_: own_parts.Counter, path: {tmp_path}/steps}}]"
+    signs = "+optimizers.Signs={_target_: own_parts.Signs, power: 0.5}"
+    run(outputs, own, callback, signs, "hparams.optimizer=Signs", "hparams.learning_rate=0.001")
+    steps = values(outputs, "train/loss_step") or values(outputs, "learning_rate")
+    assert len((tmp_path / "steps").read_text()) == len(steps) > 0
+    last = torch.load(outputs / "patch_sets/latest/checkpoints/last.ckpt", weights_only=True)
+    assert last["optimizer_states"][0]["param_groups"][0]["power"] == 0.5
+
+
+def test_augmentation_is_drawn_by_the_seed(own: str, outputs: Path) -> None:
+    darker = "+data.augment={_target_: own_parts.darken, _partial_: true}"
+    first, same, other = (run(outputs, own, darker, f"seed={seed}")["test/loss"] for seed in (0, 0, 1))
+    assert first == same != other
+    assert first != run(outputs)["test/loss"]
+
+
+def test_validation_tells_the_plain_loss_and_a_class_may_have_no_example() -> None:
+    data = Digits(8, 0)
+    data.setup()
+    part = data.splits["train"]
+    data.splits["train"] = part.take(torch.nonzero(part.label != 3).squeeze(1))
+    settings = {"learning_rate": 0.1}
+    task = Classification(data, None, settings, {}, 0, label_smoothing=0.5, class_weights="balanced")
+    task.preprocessing_train()
+    logits, label = torch.randn(20, 10), torch.randint(10, (20,))
+    plain = torch.nn.functional.cross_entropy(logits, label)
+    assert task.judge(logits, label)["loss"] == pytest.approx(plain.item())
+    assert task.weight_C is not None and torch.isfinite(task.weight_C).all()
 
 
 def test_a_loss_of_ones_own_smoothing_and_weights(own: str, outputs: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from patchsets.data.batch import ImageBatch
 from patchsets.data.image_files import ImageFile, as_one_mode, read_images
 from patchsets.data.image_sets import LabelledImages, labelled
+from patchsets.data.images import Augment
 from patchsets.data.layout import FITS, GOOD, Entry, as_mask, fit_mask, read_layout
 from patchsets.data.splitting import hold_out
 from workbench.common.errors import ConfigError, DataError
@@ -41,8 +43,9 @@ class AnomalyImages(SplitLoaders):
         val_fraction: float = 0.15,
         split_seed: int = 0,
         num_workers: int = 0,
+        augment: Augment | None = None,
     ) -> None:
-        """`fit`: stretch, or letterbox, which keeps the proportions."""
+        """`fit`: stretch, or letterbox, which keeps the proportions; `augment`: as of ImageSets."""
         if fit not in FITS:
             raise ConfigError(f"data.fit: {fit!r} is neither {' nor '.join(FITS)}")
         if not 0 < val_fraction < 1:
@@ -53,7 +56,7 @@ class AnomalyImages(SplitLoaders):
         self.batch_size, self.seed = batch_size, seed
         self.image_size, self.fit = image_size, fit
         self.val_fraction, self.split_seed = val_fraction, split_seed
-        self.num_workers = num_workers
+        self.num_workers, self.augment = num_workers, augment
         self.classes = [GOOD, "anomaly"]
         self.splits: dict[str, LabelledImages] = {}
 
@@ -126,6 +129,8 @@ class AnomalyImages(SplitLoaders):
 
     def make_batch(self, raw: LabelledImages, training: bool) -> ImageBatch:
         """Turn bytes into 0..1; label 0 is good, 1 anomalous."""
+        if training and self.augment is not None:
+            raw = replace(raw, images=raw.images.augmented(self.augment))
         return ImageBatch(raw.images.stacked(), raw.label, raw.index)
 
     def image(self, split: str, index: int) -> np.ndarray:
