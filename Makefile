@@ -50,7 +50,7 @@ format: .venv/ready ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 
 bench: .venv/ready ## measure speed beside bare loops, padded sets and per-image cutting (about a quarter of an hour)
-	cd benchmarks && for name in training set_modules patches startup search autoencoder tracking; do ../$(BIN)/python $$name.py; done
+	cd benchmarks && for name in training set_modules patches startup search autoencoder tracking auroc_intervals; do ../$(BIN)/python $$name.py; done
 
 max-regression: .venv/ready ## reproduce the first table of the Set Transformer paper (about a quarter of an hour)
 	cd benchmarks && ../$(BIN)/python max_regression.py

@@ -10,12 +10,9 @@ from sklearn import metrics as reference
 
 from patchsets.anomaly.metrics import evaluate, pixel_metrics
 from patchsets.anomaly.thresholds import (
-    auroc_interval,
     choose_threshold,
     conformal_quantile,
     describe_drift,
-    resampled_aurocs,
-    roc_band,
 )
 from patchsets.anomaly.trivial import best_trivial
 
@@ -113,38 +110,6 @@ def test_the_trivial_baseline_finds_a_leak_in_either_direction() -> None:
     images[is_anomaly] += 60
     images[is_anomaly, 0, 0] = 0
     assert best_trivial(images, is_anomaly).auroc == 1.0
-
-
-def test_the_interval_of_an_auroc_is_as_wide_as_theory_says() -> None:
-    random = np.random.default_rng(0)
-    is_anomaly = np.arange(240) >= 120
-    score = random.normal(size=240) + 1.4657 * is_anomaly  # an AUROC of 0.85
-    low, high = auroc_interval(score, is_anomaly)
-    assert (high - low) / 2 == pytest.approx(0.049, abs=0.01)  # Hanley and McNeil, 120 of each
-    assert auroc_interval(score, is_anomaly) == (low, high)
-    low, high = auroc_interval(score + 9 * is_anomaly, is_anomaly)  # no mistake in 120 pairs
-    assert high == 1 and low**120 == pytest.approx(0.025)
-
-
-def test_two_scores_are_compared_on_the_same_drawn_images() -> None:
-    random = np.random.default_rng(0)
-    is_anomaly = np.arange(200) >= 100
-    score = random.normal(size=200) + is_anomaly
-    near = score + 0.1 * random.normal(size=200)
-    paired = resampled_aurocs(score, is_anomaly) - resampled_aurocs(near, is_anomaly)
-    apart = resampled_aurocs(score, is_anomaly) - resampled_aurocs(near, is_anomaly, seed=1)
-    assert paired.std() < apart.std() / 3
-    assert (resampled_aurocs(score, is_anomaly) == resampled_aurocs(np.exp(score), is_anomaly)).all()
-
-
-def test_the_band_of_a_roc_curve_holds_the_curve() -> None:
-    test = judged(60, 60, shift=0.3)
-    false, true, _ = reference.roc_curve(test.label, test.score)
-    rates = np.linspace(0, 1, 51)
-    low, high = roc_band(test.score, test.is_anomaly, rates)
-    curve = np.interp(rates, false, true)
-    assert ((low <= curve + 1e-9) & (curve <= high + 1e-9)).mean() > 0.9 and (high - low).max() > 0.1
-    assert low[-1] == high[-1] == 1
 
 
 def test_drift_is_told_from_chance() -> None:

@@ -4,15 +4,15 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from patchsets.anomaly.auroc import auroc_interval, difference_interval, mean_placements, placements
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions
-from patchsets.anomaly.thresholds import TAIL, interval, resampled_aurocs
 from workbench.common.errors import ConfigError
 from workbench.common.files import appearing_whole
 from workbench.run.summary import read_summary
@@ -26,10 +26,10 @@ BESIDE = {
     "AU-PRO": "au_pro",
 }  # columns, and the metrics of the test split they show the mean of
 LEGEND = (
-    "AUROC: mean ± standard deviation over seeds; 95 %: bootstrap over test images; behind: below the best\n"
-    "of the same data, (?) where the test images cannot tell; untrained: the network before training;\n"
-    "trivial: the best of mean, standard deviation and range of the raw image; recall and false alarms:\n"
-    "at the threshold that each run chose on its validation split."
+    "AUROC: mean ± standard deviation over seeds; 95 %: score interval of that mean, for images drawn anew;\n"
+    "behind: below the best of the same data, (?) where the test images cannot tell; untrained: the network\n"
+    "before training; trivial: the best of mean, standard deviation and range of the raw image; recall and\n"
+    "false alarms: at the threshold that each run chose on its validation split."
 )
 
 
@@ -49,12 +49,9 @@ class Row:
     behind: tuple[float, bool] | None = (
         None  # how far the best is ahead, and whether that is more than chance
     )
-    draws: np.ndarray = field(init=False)  # [D] mean AUROC over the runs of each resampling of the images
 
     def __post_init__(self) -> None:
-        self.draws = np.mean(
-            [resampled_aurocs(run.test.score, run.test.is_anomaly) for run in self.runs], axis=0
-        )
+        self.parts = [placements(run.test.score, run.test.is_anomaly) for run in self.runs]
 
     def mean(self, metric: str) -> float | None:
         """Return the mean of a metric of the test split; None where a run has none."""
@@ -71,7 +68,9 @@ class Row:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean AUROC, images being drawn anew."""
-        return interval(self.draws, self.runs[0].test.is_anomaly)
+        first = self.parts[0]
+        mean = float(np.mean([part.area for part in self.parts]))
+        return auroc_interval(mean, len(first.of_anomalies), len(first.of_good))
 
 
 class Table(NamedTuple):
@@ -148,12 +147,15 @@ def _read(folder: Path) -> Run:
 
 
 def _compare_with_best(rows: list[Row]) -> None:
-    """Say how far each is behind the best; resampled on the same images, the difference has its interval."""
+    """Say how far each is behind the best; of the same images, the difference has its interval."""
     best = max(rows, key=lambda row: row.mean("auroc") or 0)
     for row in rows:
-        difference = best.draws - row.draws
-        is_clear = _same_images(best, row) and float(np.percentile(difference, TAIL)) > 0
+        is_clear = _same_images(best, row) and _difference(best, row)[0] > 0
         row.behind = ((best.mean("auroc") or 0) - (row.mean("auroc") or 0), is_clear)
+
+
+def _difference(one: Row, other: Row) -> tuple[float, float]:
+    return difference_interval(mean_placements(one.parts), mean_placements(other.parts))
 
 
 def _same_images(one: Row, other: Row) -> bool:

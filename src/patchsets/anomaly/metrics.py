@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import label
 
+from patchsets.anomaly.auroc import auroc, auroc_interval
 from patchsets.anomaly.judged import CLASSES, JudgedImages
-from patchsets.anomaly.thresholds import Threshold, auroc_interval, best_f1
+from patchsets.anomaly.thresholds import Threshold, best_f1
 from patchsets.anomaly.trivial import best_trivial
 
 TOUCHING = np.ones((3, 3))  # pixels that meet in a corner are one region
@@ -95,11 +96,13 @@ def evaluate(test: JudgedImages, validation: JudgedImages, threshold: Threshold)
 
 
 def _of_ranking(test: JudgedImages) -> Named:
-    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+    from sklearn.metrics import average_precision_score, roc_curve
 
     score, is_anomaly = test.score, test.is_anomaly
-    yield "auroc", float(roc_auc_score(is_anomaly, score))
-    yield from zip(("auroc_low", "auroc_high"), auroc_interval(score, is_anomaly), strict=True)
+    area, anomalies = auroc(score, is_anomaly), int(is_anomaly.sum())
+    yield "auroc", area
+    interval = auroc_interval(area, anomalies, len(score) - anomalies)
+    yield from zip(("auroc_low", "auroc_high"), interval, strict=True)
     if test.images is not None:
         yield "trivial_auroc", best_trivial(test.images, test.is_anomaly).auroc
     yield "average_precision", float(average_precision_score(is_anomaly, score))
@@ -128,15 +131,13 @@ def _of_decision(test: JudgedImages, threshold: Threshold) -> Named:
 
 def _aurocs(test: JudgedImages) -> Named:
     """Give the AUROC of each score, and of each kind of defect against all good images."""
-    from sklearn.metrics import roc_auc_score
-
     for name, score in test.scores.items():
         plain = name.replace("/", "_").replace("+", "_")
-        yield f"auroc_by_score/{plain}", float(roc_auc_score(test.is_anomaly, score))
+        yield f"auroc_by_score/{plain}", auroc(score, test.is_anomaly)
     for kind, rows in test.kinds().items():
         these = rows | ~test.is_anomaly
         if (rows & test.is_anomaly).any():
-            yield f"auroc_by_kind/{kind}", float(roc_auc_score(test.is_anomaly[these], test.score[these]))
+            yield f"auroc_by_kind/{kind}", auroc(test.score[these], test.is_anomaly[these])
 
 
 def _of_scores(judged: JudgedImages, name: str) -> Named:

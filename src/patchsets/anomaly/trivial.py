@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from patchsets.anomaly.auroc import auroc
+
 STATISTICS = ("mean", "standard deviation", "range")
 DIRECTIONS = {"high": 1, "low": -1}
 
@@ -32,10 +34,8 @@ def best_trivial(images: np.ndarray, is_anomaly: np.ndarray) -> Trivial:
 
 def best_of(scores: Mapping[str, np.ndarray], is_anomaly: np.ndarray) -> Trivial:
     """Return the best of some scores `[N]` in both directions."""
-    from sklearn.metrics import roc_auc_score
-
     return max(
-        Trivial(float(roc_auc_score(is_anomaly, sign * score)), f"{direction} {name}")
+        Trivial(auroc(sign * score, is_anomaly), f"{direction} {name}")
         for name, score in scores.items()
         for direction, sign in DIRECTIONS.items()
     )

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from patchsets.anomaly.auroc import placements
 from patchsets.anomaly.judged import JudgedImages
-from patchsets.anomaly.thresholds import Threshold, auroc_interval, roc_band
-from patchsets.figures.classification import area_under, receiver_operating_characteristic
+from patchsets.anomaly.thresholds import Threshold
 from workbench.common.figure_style import (
     BLUE,
     DASHED,
@@ -143,22 +143,17 @@ def _mark(axes: Axes, threshold: Threshold) -> None:
     )  # fmt: skip
 
 
-RATES = np.linspace(0, 1, 201)
-
-
 @styled
 def anomaly_roc(test: JudgedImages, threshold: Threshold, beside: Mapping[str, float]) -> Figure:
-    """Draw the ROC curve of the chosen score with its 95 % band; `beside` names AUROCs to compare with."""
+    """Draw the ROC curve of the chosen score; `beside` names AUROCs to compare with."""
+    from sklearn.metrics import roc_curve
+
     figure = new_figure(4.9, 4.9)
     axes = figure.subplots()
-    rates = receiver_operating_characteristic(test.score, test.is_anomaly)
-    low, high = auroc_interval(test.score, test.is_anomaly)
-    axes.fill_between(
-        RATES, *roc_band(test.score, test.is_anomaly, RATES), color=BLUE, alpha=0.18, linewidth=0,
-        label="95% band (bootstrap over images)",
-    )  # fmt: skip
-    label = f"{test.chosen}: {area_under(*rates):.3f} ({low:.3f} to {high:.3f})"
-    axes.plot(*rates, color=BLUE, label=label)
+    false, true, _ = roc_curve(test.is_anomaly, test.score)
+    measured = placements(test.score, test.is_anomaly)
+    low, high = measured.interval
+    axes.plot(false, true, color=BLUE, label=f"{test.chosen}: {measured.area:.3f} ({low:.3f} to {high:.3f})")
     alarm = threshold.is_anomaly(test.score)
     _mark_threshold(axes, alarm[~test.is_anomaly].mean(), alarm[test.is_anomaly].mean(), threshold)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=DASHED)

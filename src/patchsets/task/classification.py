@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from patchsets.anomaly.auroc import auroc
 from patchsets.data.batch import Batch
 from patchsets.data.image_sets import ImageSets
 from patchsets.task.examination import Judged
@@ -76,28 +77,21 @@ class Classification(Task):
             "loss": float((self.loss or F.cross_entropy)(logits_NC, label_N)),
             "accuracy": (logits_NC.argmax(dim=1) == label_N).float().mean().item(),
         }
-        if logits_NC.shape[1] == 2:
-            metrics["auroc"] = auroc(logits_NC[:, 1] - logits_NC[:, 0], label_N)
+        if logits_NC.shape[1] == 2 and len(label_N.unique()) == 2:
+            score_N = logits_NC[:, 1].double() - logits_NC[:, 0]
+            metrics["auroc"] = auroc(score_N.cpu().numpy(), label_N.cpu().numpy())
         return metrics
 
     def reference(self, tested: Judged) -> dict[str, float]:
         if not hasattr(self.data, "log_likelihood_ratio"):
             return {}
-        ratio_N = torch.from_numpy(self.data.log_likelihood_ratio("test"))[tested.index]
-        return {"best_possible_auroc": auroc(ratio_N, tested.label)}
+        ratio_N = self.data.log_likelihood_ratio("test")[tested.index.cpu().numpy()]
+        return {"best_possible_auroc": auroc(ratio_N, tested.label.cpu().numpy())}
 
     def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
         from patchsets.task.deployed_classifier import describe_classifier
 
         return describe_classifier(self.network, self.data) if isinstance(self.data, ImageSets) else None
-
-
-def auroc(score_N: Tensor, label_N: Tensor) -> float:
-    """Return the area under the ROC curve of scores of any range."""
-    from torchmetrics.functional.classification import binary_auroc
-
-    squashed_N = 0.5 + 0.5 * score_N / (1 + score_N.abs())  # torchmetrics' own sigmoid would tie large scores
-    return binary_auroc(squashed_N, label_N).item()
 
 
 class Regression(Task):

@@ -91,7 +91,7 @@ def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str,
     if not classes:
         return
     yield "confusion_matrix", figures.confusion_matrix(count_confusions(judged, len(classes)), classes)
-    if len(classes) == 2:
+    if len(classes) == 2 and len(judged.label.unique()) == 2:
         yield "roc", _roc(task, judged)
     if task.data.image("test", int(judged.index[0])) is not None:
         mistakes = _examples(task, judged, confident_mistakes(judged)[:SHOWN_MISTAKES])
