@@ -119,6 +119,17 @@ def mates(module: nn.Module) -> None:
         assert_same([found], [expected], "other batch mates")
 
 
+def broken_values(module: nn.Module) -> None:
+    """6: a NaN in a set shows in the result of that set, and in no other."""
+    for lengths in BATCHES:
+        sets = random_sets(lengths)
+        values = sets.values.detach().clone()
+        values[lengths[0] - 1] = torch.nan
+        found, expected = per_set(module(sets.with_values(values))), per_set(module(sets))
+        assert found[0].isnan().any(), "a NaN was swallowed"
+        assert_same(found[1:], expected[1:], "a NaN in another set")
+
+
 def one_by_one(module: nn.Module) -> None:
     """7: packed together, from padding, and one by one give the same."""
     for lengths in BATCHES:
@@ -157,7 +168,7 @@ def deterministic(module: nn.Module) -> None:
 
 
 def half_precision(module: nn.Module) -> None:
-    """11: under bf16 autocast, values stay near those of float32, and gradients finite."""
+    """11: under bf16 autocast and in float16, values stay near those of float32; gradients are finite."""
     module = module.float()
     for lengths in BATCHES:
         sets = random_sets(lengths).to(torch.float32)
@@ -167,6 +178,13 @@ def half_precision(module: nn.Module) -> None:
         for found, wanted in zip(per_set(output), expected, strict=True):
             torch.testing.assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
         assert torch.autograd.grad(total(output).float(), sets.values)[0].isfinite().all()
+    for lengths in BATCHES:
+        sets = random_sets(lengths).to(torch.float16)
+        module.half()
+        halves, exact = per_set(module(sets)), per_set(module.float()(sets.to(torch.float32)))
+        for found, wanted in zip(halves, exact, strict=True):
+            assert found.dtype == torch.float16
+            torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.02)
 
 
 def gradients(module: nn.Module) -> None:
@@ -206,6 +224,7 @@ PROPERTIES: list[Callable[[nn.Module], None]] = [
     padding,
     empty,
     mates,
+    broken_values,
     one_by_one,
     attention,
     deterministic,

@@ -1,13 +1,15 @@
 """Sets and the reductions over them, against plain loops over one set at a time."""
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from patchsets.set_module import FSPool, Pool, Sets
-from patchsets.set_module.segment import segment_mean, segment_softmax, segment_std
+from patchsets.set_module import AttentionPool, FSPool, Pool, SetNorm, Sets, SlotAttention
+from patchsets.set_module.pooling import REDUCTIONS
+from patchsets.set_module.segment import segment_mean, segment_softmax, segment_std, segment_sum
 from workbench.common.errors import ConfigError, DataError
 
 LENGTHS = torch.tensor([3, 0, 2])
@@ -69,20 +71,21 @@ def test_a_mask_of_another_kind_or_shape_is_refused(mask: Tensor) -> None:
         Sets.from_padded(VALUES[None], mask)
 
 
-@pytest.mark.parametrize(
-    ("name", "reduce"),
-    [
-        ("sum", lambda x: x.sum(0)),
-        ("mean", lambda x: x.mean(0)),
-        ("max", lambda x: x.amax(0)),
-        ("min", lambda x: x.amin(0)),
-        ("std", lambda x: x.std(0, correction=0)),
-        ("logsumexp", lambda x: x.logsumexp(0)),
-    ],
-)
-def test_pool_reduces_one_set_at_a_time_and_gives_0_for_an_empty_one(name: str, reduce: object) -> None:
+ONE_SET: dict[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda x: x.sum(0),
+    "mean": lambda x: x.mean(0),
+    "max": lambda x: x.amax(0),
+    "min": lambda x: x.amin(0),
+    "std": lambda x: x.std(0, correction=0),
+    "logsumexp": lambda x: x.logsumexp(0),
+}
+
+
+@pytest.mark.parametrize("name", ONE_SET)
+def test_pool_reduces_one_set_at_a_time_and_gives_0_for_an_empty_one(name: str) -> None:
+    reduce = ONE_SET[name]
     pooled = Pool(name)(Sets(VALUES, LENGTHS))
-    expected = torch.stack([reduce(VALUES[:3]), torch.zeros(2), reduce(VALUES[3:])])  # type: ignore[operator]
+    expected = torch.stack([reduce(VALUES[:3]), torch.zeros(2), reduce(VALUES[3:])])
     torch.testing.assert_close(pooled, expected)
 
 
@@ -108,6 +111,42 @@ def test_half_precision_is_added_up_in_float32() -> None:
     assert means.dtype == torch.bfloat16 and means.tolist() == [[1], [1]]
     hundreds = torch.full((1001, 1), 100, dtype=torch.float16)  # float16 ends at 65504
     assert segment_mean(Sets(hundreds, torch.tensor([1000, 1]))).tolist() == [[100], [100]]
+
+
+@pytest.mark.parametrize("lengths", [[2, 0, 2], [2, 2]])  # ragged, and of one size
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_what_is_not_finite_shows_in_its_own_set_alone(name: str, odd: float, lengths: list[int]) -> None:
+    reduce = REDUCTIONS[name]
+    pooled = reduce(Sets(torch.tensor([[1.0], [odd], [3], [4]]), torch.tensor(lengths)))
+    one = ONE_SET[name]
+    torch.testing.assert_close(pooled[0], one(torch.tensor([[1.0], [odd]])), equal_nan=True)
+    torch.testing.assert_close(pooled[-1], one(torch.tensor([[3.0], [4]])))
+
+
+def test_a_set_of_minus_infinities_has_that_logarithm() -> None:
+    lowest = torch.full((3, 1), -torch.inf)
+    assert REDUCTIONS["logsumexp"](Sets(lowest, torch.tensor([1, 2]))).tolist() == [[-torch.inf]] * 2
+
+
+@pytest.mark.parametrize("lengths", [[70000, 1], [70000]])
+def test_a_large_set_of_half_precision_is_pooled_like_a_small_one(lengths: list[int]) -> None:
+    ones = Sets(torch.ones(sum(lengths), 3, dtype=torch.float16), torch.tensor(lengths))
+    pooled, weights = AttentionPool(3).half()(ones, return_attention=True)
+    assert pooled.dtype == torch.float16
+    torch.testing.assert_close(pooled, torch.ones_like(pooled))
+    torch.testing.assert_close(segment_sum(weights), torch.ones(len(lengths)), rtol=1e-3, atol=0)
+    largest = REDUCTIONS["logsumexp"](ones)[0]
+    torch.testing.assert_close(largest, torch.full((3,), 70000.0).log().half() + 1)
+    slots = SlotAttention(3)
+    exact, half = slots(ones.to(torch.float32)), slots.half()(ones)
+    torch.testing.assert_close(half.float(), exact, rtol=0.01, atol=0.01)
+
+
+def test_set_norm_of_large_values_in_half_precision() -> None:
+    values = torch.tensor([[600.0, -600], [0, 300]], dtype=torch.float16)
+    normed = SetNorm(2).half()(Sets(values, torch.tensor([2]))).values
+    torch.testing.assert_close(normed, SetNorm(2)(Sets(values.float(), torch.tensor([2]))).values.half())
 
 
 def test_softmax_of_large_scores_stays_finite() -> None:

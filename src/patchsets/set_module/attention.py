@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from patchsets.set_module.elementwise import Each, SetNorm
+from patchsets.set_module.segment import at_least_float32
 from patchsets.set_module.sets import Sets
 from workbench.common.errors import ConfigError
 from workbench.common.private_parts import untraced
@@ -45,7 +46,8 @@ def attention_weights(query: Sets, key_value: Sets) -> Tensor:
     q_BQHK, k_BNHK = query.pad(), key_value.pad()[:, :, 0]
     scores_BQHN = torch.einsum("bqhk,bnhk->bqhn", q_BQHK * q_BQHK.shape[-1] ** -0.5, k_BNHK)
     real_B11N = key_value.layout.mask[:, None, None, :]
-    weights = scores_BQHN.masked_fill(~real_B11N, torch.finfo(scores_BQHN.dtype).min).softmax(-1)
+    scores_BQHN = at_least_float32(scores_BQHN).masked_fill(~real_B11N, torch.finfo(scores_BQHN.dtype).min)
+    weights = scores_BQHN.softmax(-1)
     return torch.where(real_B11N, weights, 0)
 
 

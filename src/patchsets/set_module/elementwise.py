@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from patchsets.set_module.pooling import Pool
-from patchsets.set_module.segment import segment_mean
+from patchsets.set_module.segment import at_least_float32, segment_mean
 from patchsets.set_module.sets import Sets
 
 
@@ -62,9 +62,11 @@ class SetNorm(nn.Module):
         self.eps = eps
 
     def forward(self, sets: Sets) -> Sets:
-        centred = sets.values - self._spread_mean(sets)
+        values = at_least_float32(sets.values)  # in float16 the square of 256 is infinite
+        centred = values - self._spread_mean(sets.with_values(values))
         variance = self._spread_mean(sets.with_values(centred.square()))
-        return sets.with_values(centred * (variance + self.eps).rsqrt() * self.weight + self.bias)
+        normed = centred * (variance + self.eps).rsqrt() * self.weight + self.bias
+        return sets.with_values(normed.to(sets.values.dtype))
 
     @staticmethod
     def _spread_mean(sets: Sets) -> Tensor:

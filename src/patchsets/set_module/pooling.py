@@ -52,7 +52,8 @@ class Pool(nn.Module):
 class AttentionPool(nn.Module):
     """Average each set with weights learned from its elements: sets of `[D]` to `[B, D]` (Ilse et al. 2018).
 
-    An empty set gives 0. `return_attention` adds the weights, sets of `[]` adding up to 1.
+    An empty set gives 0. `return_attention` adds the weights, sets of `[]` that add up to 1, in float32 at
+    least.
     """
 
     def __init__(self, dim: int, hidden: int = 128, gated: bool = True) -> None:
@@ -65,8 +66,9 @@ class AttentionPool(nn.Module):
         hidden = self.hidden(sets.values).tanh()
         if self.gate is not None:
             hidden = hidden * self.gate(sets.values).sigmoid()
-        weights = segment.segment_softmax(sets.with_values(self.score(hidden)))
-        pooled = segment.segment_sum(sets.with_values(sets.values * weights.values))
+        scores = segment.at_least_float32(self.score(hidden))  # in float16 weights of 1 / N are lost
+        weights = segment.segment_softmax(sets.with_values(scores))
+        pooled = segment.segment_sum(sets.with_values(sets.values * weights.values)).to(sets.values.dtype)
         return (pooled, weights.with_values(weights.values[:, 0])) if return_attention else pooled
 
 
@@ -127,13 +129,14 @@ class SlotAttention(nn.Module):
         slots_BSD = self.slots.expand(sets.batch_size, -1, -1)
         for _ in range(self.iterations):
             weights_BNS = self._weigh(slots_BSD, key_BND, mask_BN)
-            slots_BSD = self._step(slots_BSD, weights_BNS.transpose(1, 2) @ value_BND)
+            mean_BSD = weights_BNS.transpose(1, 2) @ value_BND.to(weights_BNS.dtype)
+            slots_BSD = self._step(slots_BSD, mean_BSD.to(slots_BSD.dtype))
         return (slots_BSD, sets.with_values(sets.from_pad(weights_BNS))) if return_attention else slots_BSD
 
     def _weigh(self, slots_BSD: Tensor, key_BND: Tensor, mask_BN: Tensor) -> Tensor:
         """Softmax over the slots, then normalized over the elements: the mask belongs to the second alone."""
         query_BSD = self.project_query(self.norm_slots(slots_BSD)) * key_BND.shape[-1] ** -0.5
-        share_BNS = (key_BND @ query_BSD.transpose(1, 2)).softmax(-1)
+        share_BNS = segment.at_least_float32(key_BND @ query_BSD.transpose(1, 2)).softmax(-1)
         share_BNS = torch.where(mask_BN[..., None], share_BNS, 0)
         return share_BNS / share_BNS.sum(1, keepdim=True).clamp(min=torch.finfo(share_BNS.dtype).tiny)
 

@@ -1,7 +1,12 @@
 """Reductions over the elements of each set, with no padding: `[T, ...]` to `[B, ...]`.
 
-Half precision is added up in float32. An empty set gives 0, everywhere, with gradient 0.
+Half precision is computed in float32 and rounded once, at the end. An empty set gives 0, everywhere, with
+gradient 0. A NaN or an infinity in a set shows in the result of that set, and in no other.
 """
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -9,22 +14,38 @@ from torch import Tensor
 from patchsets.set_module.sets import Sets
 
 HALF = (torch.bfloat16, torch.float16)
+Reduced = TypeVar("Reduced", Tensor, Sets)
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return values of half precision as float32, and others as they are."""
+    return values.float() if values.dtype in HALF else values
+
+
+def in_float32(reduce: Callable[[Sets], Reduced]) -> Callable[[Sets], Reduced]:
+    """Let a reduction work in float32 where its sets are of half precision."""
+
+    @wraps(reduce)
+    def reduced(sets: Sets) -> Reduced:
+        if sets.values.dtype not in HALF:
+            return reduce(sets)
+        return reduce(sets.with_values(sets.values.float())).to(sets.values.dtype)
+
+    return reduced
+
+
+@in_float32
 def segment_sum(sets: Sets) -> Tensor:
     """Add up each set: `[B, ...]`."""
     values = sets.values
-    if values.dtype in HALF:
-        return segment_sum(sets.with_values(values.float())).to(values.dtype)
     if sets.layout.equal is not None:
         return sets.pad().sum(1)
     return values.new_zeros(sets.batch_size, *values.shape[1:]).index_add(0, sets.set_index, values)
 
 
+@in_float32  # whose largest number a sum of half precision may pass, where the mean does not
 def segment_mean(sets: Sets) -> Tensor:
     """Average each set: `[B, ...]`."""
-    if sets.values.dtype in HALF:  # whose largest number a sum may pass, where the mean does not
-        return segment_mean(sets.with_values(sets.values.float())).to(sets.values.dtype)
     return segment_sum(sets) / per_set(sets.lengths.clamp(min=1), sets.values)
 
 
@@ -38,22 +59,27 @@ def segment_min(sets: Sets) -> Tensor:
     return _extreme(sets, "min")
 
 
+@in_float32
 def segment_std(sets: Sets) -> Tensor:
     """Take the standard deviation of each set, dividing by its size: `[B, ...]`; its gradient at 0 is 0."""
     # Detached, since the mean's own part of the gradient is 0: the centred values add up to 0.
     centred = sets.values - sets.spread(segment_mean(sets).detach())
     variance = segment_mean(sets.with_values(centred.square()))
-    positive = variance > 0
-    return torch.where(positive, torch.where(positive, variance, 1).sqrt(), 0)
+    is_0 = variance == 0
+    return torch.where(is_0, 0, torch.where(is_0, 1, variance).sqrt())
 
 
+@in_float32
 def segment_logsumexp(sets: Sets) -> Tensor:
     """Take the logarithm of the sum of exponentials of each set: `[B, ...]`."""
     largest = segment_max(sets).detach()
+    largest = torch.where(largest.isfinite(), largest, 0)  # an infinity less itself would be NaN
     total = segment_sum(sets.with_values((sets.values - sets.spread(largest)).exp()))
-    return torch.where(per_set(sets.lengths > 0, sets.values), total.clamp(min=1).log() + largest, 0)
+    is_empty = per_set(sets.lengths == 0, sets.values)
+    return torch.where(is_empty, 0, torch.where(is_empty, 1, total).log() + largest)
 
 
+@in_float32
 def segment_softmax(sets: Sets) -> Sets:
     """Take the softmax over the elements of each set: non-negative, adding up to 1 per set."""
     if sets.layout.equal is not None:
