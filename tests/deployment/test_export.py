@@ -1,20 +1,21 @@
 """The model a run leaves answers as the run did, whole or not at all, and never spoils the run."""
 
 import json
-import logging
+from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from in_process import start
 from torch import nn
 
-from patchsets.data.digits import Digits
 from patchsets.data.image_sets import labelled
 from patchsets.data.patches import PatchCutter
 from patchsets.model.attention_pool import AttentionPool
-from patchsets.task.deployed_classifier import Classifier, describe_classifier, grey
+from patchsets.task.deployed_classifier import Classifier, grey
+from workbench.common.errors import UserError
+from workbench.models.load import with_model
 from workbench.portable.model import load_model
 from workbench.portable.pixels import as_rgb
 from workbench.train import export
@@ -70,16 +71,34 @@ def test_a_module_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [part.training for part in module.modules()] == [True, False, True]
 
 
-def test_a_model_that_cannot_be_exported_costs_one_line(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_model_that_cannot_be_exported_is_an_error_in_the_closing_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = Digits(batch_size=8, seed=0, min_contrast=0.1)
-    data.setup()
-    deployable = lambda: describe_classifier(nn.Identity(), data)  # noqa: E731
-    export.deploy(SimpleNamespace(deployable=deployable), tmp_path)
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "min_contrast" in warning
-    assert not list(tmp_path.iterdir())
+    small = ["model=deep_sets", "hparams.max_epochs=1", "hparams.width=16", "hparams.depth=1", "loggers=[]"]
+    start(*small, "+data.min_contrast=0.1", f"outputs={tmp_path}", "experiment_name=x")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "model/" in line]
+    assert line.split(maxsplit=1)[0] == "error"
+    assert "model/ is not written: data.min_contrast leaves out patches" in line
+    (folder,) = (tmp_path / "x").glob("2*")
+    assert not list(folder.glob("*model*"))
+    assert "Traceback" in (folder / "train.log").read_text()
+    with pytest.raises(UserError, match=r"model/ is not written: data\.min_contrast"):
+        with_model(folder)
+
+
+def test_the_workspace_need_not_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = metadata.distribution
+
+    def not_ours(name: str) -> metadata.Distribution:  # as in the container, where src/ is on the path
+        if name == "patchsets":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "distribution", not_ours)
+    module = Classifier(nn.Flatten(), 3, [], lambda images: images.float() / 255)
+    export.write_model(module, {"kind": "classification", "preprocessing": {"size": 4}}, tmp_path)
+    versions = load_model(tmp_path / "model").description["versions"]
+    assert versions["patchsets"] == known("patchsets").version
 
 
 def test_an_export_that_is_cut_off_leaves_the_earlier_model(

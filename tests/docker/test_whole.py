@@ -3,6 +3,7 @@
 BASE_IMAGE names another base; without one and without a registry, root's debootstrap makes it.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -30,6 +31,15 @@ SHARE = """
 import torch
 from torch.utils.data import DataLoader
 print(sum(len(batch) for batch in DataLoader(torch.zeros(32, 3, 1024, 1024), batch_size=8, num_workers=2)))
+"""
+
+IMAGES = """
+from pathlib import Path
+from PIL import Image
+from sklearn.datasets import load_digits
+Path("images").mkdir()
+for number, digit in enumerate(load_digits().images[:4]):
+    Image.fromarray((digit * 15).astype("uint8")).save(f"images/{number}.png")
 """
 
 
@@ -142,8 +152,26 @@ def test_train_inside(running: EngineHost) -> None:
     assert "test/accuracy" in inside(running, *TRAIN)
     (run,) = (running.workspace / "outputs/patch_sets").glob("2*")
     assert json.loads((run / "summary.json").read_text())["status"] == "finished"
+    assert "not written" not in (run / "train.log").read_text()
+    assert (run / "model/model.pt2").is_file()
     owners = {path.lstat().st_uid for path in running.workspace.rglob("*")}
     assert owners == {running.user}
+
+
+def test_what_the_run_left_is_used_inside(running: EngineHost) -> None:
+    """The registry, inference from it, and ONNX."""
+    latest = "run=outputs/patch_sets/latest"
+    inside(running, "python", "-c", IMAGES)
+    said = inside(running, "python", "src/register.py", latest, "name=digits", "alias=champion")
+    assert "models:/digits/1, models:/digits@champion" in said
+    words = ["model=models:/digits@champion", "input=images", "output=answers"]
+    assert "4 images by digits version 1" in inside(running, "python", "src/inference.py", *words)
+    inside(running, "python", "src/export.py", latest, "output=digits.onnx")
+    words = ["model=digits.onnx", "input=images", "output=answers_of_onnx"]
+    assert "4 images by digits.onnx" in inside(running, "python", "src/inference.py", *words)
+    tables = [running.workspace / place / "predictions.csv" for place in ("answers", "answers_of_onnx")]
+    classes, of_onnx = ([row["class"] for row in csv.DictReader(path.open())] for path in tables)
+    assert classes == of_onnx and len(classes) == 4
 
 
 def test_mlflow_shows_the_run(running: EngineHost) -> None:

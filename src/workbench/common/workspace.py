@@ -2,12 +2,19 @@
 
 import os
 import shlex
+import tomllib
 from functools import cache
 from pathlib import Path
 
 from workbench.common.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@cache
+def version() -> str:
+    """Return the version of the workspace, by its own pyproject.toml: it need not be installed to be used."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def options(group: str) -> list[str]:

@@ -55,10 +55,11 @@ def run(composed: DictConfig) -> dict[str, float]:
             _open(recording, config, overrides)
             mirror.start()
             metrics |= _train(parts, config, recording)
+            trouble = _save_model(parts, config, recording.folder)
     finally:
         end_log()
     if trial_folder() is None:
-        print(closing_table(recording.folder, metrics, trackers))
+        print(closing_table(recording.folder, metrics, trackers, trouble))
     return metrics
 
 
@@ -108,6 +109,12 @@ def _train(parts: "Parts", config: DictConfig, recording: Recording) -> dict[str
     from workbench.train.training import train
 
     return train(parts, config, recording.folder, recording.give_up)
+
+
+def _save_model(parts: "Parts", config: DictConfig, folder: Path) -> str:
+    from workbench.train.training import save_model
+
+    return save_model(parts, config, folder)
 
 
 def _note(line: str, *values: str) -> None:

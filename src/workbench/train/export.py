@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,34 +14,43 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from workbench.common.errors import UserError
 from workbench.common.files import write_json
+from workbench.common.workspace import version
 from workbench.portable.model import DESCRIPTION
 
 if TYPE_CHECKING:
     from workbench.train.base import RunTask
 
-PACKAGES = ("patchsets", "torch", "numpy", "pillow")
+PACKAGES = ("torch", "numpy", "pillow")
 
 log = logging.getLogger(__name__)
 
 
-def deploy(task: "RunTask", folder: Path) -> None:
-    """Write the task's model into its run folder; where that fails say why in one line, and no more."""
+def deploy(task: "RunTask", folder: Path) -> str:
+    """Write the task's model into its run folder; return why that failed, in one line, or nothing."""
     try:
         write_task(task, folder)
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        log.warning("model/ is not written: %s (the weights are in checkpoints/)", reason)
+    except UserError as error:
+        log.exception("model/ is not written", extra={"only_in_file": True})
+        return str(error)
+    return ""
 
 
 def write_task(task: "RunTask", folder: Path) -> bool:
-    """Write `<run folder>/model/`, and return whether the task has a model that judges images."""
-    deployable = task.deployable()
-    if deployable is None:
-        return False
-    module, description = deployable
-    write_model(module, description | {"run": folder.name}, folder)
-    return True
+    """Write `<run folder>/model/`, and return whether the task has a model that judges images.
+
+    Raises UserError where it cannot be written.
+    """
+    try:
+        deployable = task.deployable()
+        if deployable is not None:
+            module, description = deployable
+            write_model(module, description | {"run": folder.name}, folder)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"model/ is not written: {reason} (the weights are in checkpoints/)") from error
+    return deployable is not None
 
 
 def write_model(module: nn.Module, description: Mapping[str, Any], folder: Path) -> Path:
@@ -50,7 +59,8 @@ def write_model(module: nn.Module, description: Mapping[str, Any], folder: Path)
     The module takes images `[B, H, W, 3]` uint8 and gives named tensors. A reader sees the earlier folder,
     none, or the whole new one.
     """
-    described = {**description, "versions": {name: version(name) for name in PACKAGES}}
+    versions = {"patchsets": version(), **{name: metadata.version(name) for name in PACKAGES}}
+    described = {**description, "versions": versions}
     program = exported(module, described["preprocessing"])
     new, model, old = (folder / name for name in (".model.new", "model", ".model.old"))
     for left_over in (new, old):  # of a process that was killed

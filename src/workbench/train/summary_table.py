@@ -11,9 +11,13 @@ from workbench.common.workspace import typed
 TOGETHER = "\u00a0"  # a space at which no line is broken
 
 
-def closing_table(folder: Path, metrics: dict[str, float], trackers: Collection[str]) -> str:
-    """Return the table as text."""
+def closing_table(
+    folder: Path, metrics: dict[str, float], trackers: Collection[str], trouble: str = ""
+) -> str:
+    """Return the table as text; `trouble` is what the run could not do although it finished."""
     rows = list(_folded(metrics))
+    if trouble:
+        rows.append(("error", trouble))
     rows.append(("run folder", typed(folder)))
     if (folder / "figures").is_dir():
         rows.append(("figures", typed(folder / "figures")))

@@ -63,12 +63,16 @@ def train(
     """
     task, trainer = parts.task, parts.trainer
     with together(trainer, folder, give_up), workers_told():
-        metrics = task.run(trainer, resume_from=parts.checkpoint)
-    if trainer.is_global_zero and saves_model(config):
-        from workbench.train.export import deploy
+        return task.run(trainer, resume_from=parts.checkpoint)
 
-        deploy(task, folder)
-    return metrics
+
+def save_model(parts: Parts, config: DictConfig, folder: Path) -> str:
+    """Write `<run folder>/model/` where the run shall have one; return why that failed, or nothing."""
+    if not saves_model(config):
+        return ""
+    from workbench.train.export import deploy
+
+    return deploy(parts.task, folder)
 
 
 def saves_model(config: DictConfig) -> bool:
