@@ -170,7 +170,8 @@ def test_what_the_run_left_is_used_inside(running: EngineHost) -> None:
     words = ["model=digits.onnx", "input=images", "output=answers_of_onnx"]
     assert "4 images by digits.onnx" in inside(running, "python", "src/inference.py", *words)
     tables = [running.workspace / place / "predictions.csv" for place in ("answers", "answers_of_onnx")]
-    classes, of_onnx = ([row["class"] for row in csv.DictReader(path.open())] for path in tables)
+    rows = [list(csv.DictReader(path.read_text().splitlines())) for path in tables]
+    classes, of_onnx = ([row["class"] for row in table] for table in rows)
     assert classes == of_onnx and len(classes) == 4
 
 
