@@ -5,8 +5,22 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-# uv installs in seconds what takes pip minutes, but reads its own name for pip's find-links.
-UV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv
+UV := $(BIN)/uv
+# The lock file holds hashes of all but torch, whose CPU and CUDA builds have the same version.
+TORCH := $(shell sed -n 's/^# then: //p' requirements.lock)
+# uv installs in seconds what takes pip minutes, but has its own names for pip's settings.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
 
 .PHONY: help train test test-faults test-docker test-registry test-searches lint format bench max-regression lock clean
 
@@ -18,7 +32,8 @@ help: ## list the targets
 	@echo "Setting up .venv, once ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode $(TORCH)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -59,8 +74,9 @@ max-regression: .venv/ready ## reproduce the first table of the Set Transformer 
 lock: .venv/ready ## add what pyproject.toml newly asks for to requirements.lock; UPGRADE=1 renews all versions
 	cp requirements.lock .venv/lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --extra neptune --extra onnx --extra postgres --extra launchers --no-header --no-annotate \
-	    --no-emit-package torch $(if $(UPGRADE),--upgrade) pyproject.toml -o .venv/lock
-	(echo 'torch==2.13.0'; grep -vE '^(nvidia-|cuda-|triton)' .venv/lock) > requirements.lock
+	    --generate-hashes --no-emit-package torch $(if $(UPGRADE),--upgrade) pyproject.toml -o .venv/lock
+	(echo "# then: $$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"; \
+	    awk '/^[^ ]/ {keep = !/^(nvidia-|cuda-|triton)/} keep' .venv/lock) > requirements.lock
 
 clean: ## remove the environment and caches; never a run
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
