@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import torch
 from in_process import start
 from whole_command import QUICK
 
+from patchsets.data.bags import Bags
+from patchsets.data.batch import ImageBatch, not_finite
+from patchsets.data.vector_sets import LabelledSets
 from workbench.common.errors import ConfigError, DataError, UserError
 from workbench.config.choose import load_config
 from workbench.config.optimizers import make_optimizer
@@ -159,3 +163,36 @@ def test_init_from_latest_is_the_run_before(tmp_path: Path) -> None:
     latest = tmp_path / "patch_sets" / "latest"
     start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}", f"init_from={latest}")
     assert load_config(latest).init_from == str(first)
+
+
+BAGS = ["data=bags", "model=attention_pool", "hparams.max_epochs=1", "loggers=[]", "save_model=false"]
+
+
+@pytest.mark.parametrize(("split", "value"), [("train", "nan"), ("val", "inf"), ("test", "nan")])
+def test_a_number_in_the_data_that_is_not_finite_is_named(
+    split: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Bags.read
+
+    def read_broken(self: Bags) -> dict[str, LabelledSets]:
+        splits = read(self)
+        parts = {name: replace(part, values=part.values.float()) for name, part in splits.items()}
+        parts[split].values[int(parts[split].lengths[:5].sum()) + 1, 7] = float(value)
+        return parts
+
+    monkeypatch.setattr(Bags, "read", read_broken)
+    few = [f"+data.{name}_bags=12" for name in ("train", "val", "test")]
+    wrong = f"{split} example 5 has {value} at element 1, feature 7 \\(1 of \\d+ numbers\\). Correct"
+    with pytest.raises(DataError, match=wrong) as told:
+        start(*BAGS, *few, f"outputs={tmp_path / 'outputs'}")
+    assert "learning_rate" not in str(told.value)
+
+
+def test_labels_and_images_that_are_not_finite_are_named_too() -> None:
+    images = torch.zeros(3, 1, 2, 2)
+    images[1, 0, 1, 0] = torch.inf
+    batch = ImageBatch(images, torch.tensor([0.0, 1.0, torch.nan]), torch.tensor([4, 5, 6]))
+    assert not_finite(batch) == {
+        5: "inf at element 0, feature 2 (1 of 4 numbers)",
+        6: "the label nan",
+    }

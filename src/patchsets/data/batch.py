@@ -30,3 +30,23 @@ class ImageBatch:
     input: Tensor  # [B, C, H, W] in 0..1: what the network is given
     label: Tensor  # [B] class
     index: Tensor  # [B] row of each example in its split
+
+
+def not_finite(batch: Batch | ImageBatch) -> dict[int, str]:
+    """Say of each example that holds NaN or infinite numbers which and where, by its row in the split."""
+    if isinstance(batch, ImageBatch):
+        examples = list(batch.input.flatten(1)[:, None])
+    else:
+        examples = [one.flatten(1) for one in batch.sets.split()]
+    found = {}
+    for row, label, values in zip(batch.index.tolist(), batch.label, examples, strict=True):
+        broken = (~values.isfinite()).nonzero()
+        if not label.isfinite().all():
+            found[row] = f"the label {label.tolist()}"
+        elif len(broken):
+            element, feature = broken[0].tolist()
+            place = f"element {element}, feature {feature}"
+            found[row] = (
+                f"{values[element, feature]:g} at {place} ({len(broken)} of {values.numel()} numbers)"
+            )
+    return found

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from patchsets.data.batch import Batch
+from patchsets.data.batch import Batch, not_finite
 from patchsets.task.examination import Judged
 from patchsets.task.report import write_report
 from workbench.distributed.gathering import gather_rows
@@ -87,6 +87,15 @@ class Task(RunTask):
         rate = self.settings["learning_rate"]
         return [{"params": params, "lr": rate * share} for share, params in groups.items() if params]
 
+    def describe_broken(self, split: str) -> dict[int, str]:
+        file_name = getattr(self.data, "file_name", None)
+        found: dict[int, str] = {}
+        for raw in getattr(self.data, f"{split}_dataloader")():
+            raw = self.transfer_batch_to_device(raw, self.device, 0)
+            found |= not_finite(self.data.make_batch(raw, training=False))
+        names = {row: f" ({file_name(split, row)})" if file_name else "" for row in found}
+        return {row: f"{split} example {row}{names[row]} has {found[row]}" for row in sorted(found)}
+
     # How the network is judged
 
     def judge(self, output: Tensor, label: Tensor) -> dict[str, float]:
@@ -122,7 +131,7 @@ class Task(RunTask):
         metrics = self.judge(output, label)
         metrics |= {name: _number(metric, output, label) for name, metric in self.metrics.items()}
         if not math.isfinite(metrics["loss"]):
-            self.refuse_loss(split, metrics["loss"])
+            self.refuse_loss(split, metrics["loss"], index.tolist())
         if split == "test":
             self.tested = judged
             metrics |= self.reference(judged)

@@ -1,6 +1,6 @@
 """What a run needs of every task, and a researcher need not read: Lightning's hooks, seeds, step log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from workbench.common.errors import NonFiniteLoss
+from workbench.common.errors import DataError, NonFiniteLoss, UserError
 from workbench.common.private_parts import start_epoch_anew
 from workbench.config.optimizers import make_optimizer, make_schedule
 from workbench.distributed.gathering import mean_over_ranks
@@ -21,6 +21,7 @@ from workbench.train.step_log import BadStep, RunLogger, StepLog
 SEED_STRIDE = 1_000_003  # keeps the streams of two seeds apart for as many epochs
 
 ADVICE = "Try a lower hparams.learning_rate or hparams.gradient_clip"
+SHOWN = 8  # examples that a message names
 
 
 class RunTask(LightningModule):
@@ -84,6 +85,10 @@ class RunTask(LightningModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the groups that torch's optimizers take: `params`, and a learning rate `lr` of their own."""
         return [{"params": list(self.parameters())}]
+
+    def describe_broken(self, split: str) -> dict[int, str]:
+        """Say of each example of a split that holds NaN or infinite numbers where they are, by its row."""
+        return {}
 
     def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
         """Return a module from images `[B, H, W, 3]` uint8 to named tensors, and what it takes and answers.
@@ -195,27 +200,42 @@ class RunTask(LightningModule):
     def _log_step(self, step: int) -> None:
         values, bad = self.step_log.read()
         if bad is not None:
-            raise NonFiniteLoss(self._describe(bad))
+            raise self._bad_step(bad)
         values = {f"train/{name}": value for name, value in mean_over_ranks(values, self.device).items()}
         values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.log_steps(values, epoch=self.current_epoch, step=step)
 
-    def _describe(self, bad: BadStep) -> str:
-        shown = ", ".join(map(str, bad.examples[:8])) + (", ..." if len(bad.examples) > 8 else "")
-        return (
+    def _bad_step(self, bad: BadStep) -> UserError:
+        line = (
             f"the loss became {bad.loss} at step {bad.step} (epoch {self.current_epoch}, batch {bad.batch}, "
-            f"training examples {shown}); {self._last_good_checkpoint()}. {ADVICE}"
+            f"training examples {_listed(bad.examples, ', ')})"
         )
+        return self._not_finite(line, "train", bad.examples)
 
-    def refuse_loss(self, split: str, loss: float) -> None:
-        """Raise NonFiniteLoss for the loss of a whole split."""
-        raise NonFiniteLoss(
-            f"the {split} loss became {loss} after step {self.global_step} "
-            f"(epoch {self.current_epoch}); {self._last_good_checkpoint()}. {ADVICE}"
-        )
+    def refuse_loss(self, split: str, loss: float, rows: Sequence[int] = ()) -> None:
+        """Raise for the loss of a whole split that is not finite; `rows` are the examples that may be why.
+
+        DataError where these hold NaN or infinite numbers, else NonFiniteLoss.
+        """
+        line = f"the {split} loss became {loss} after step {self.global_step} (epoch {self.current_epoch})"
+        raise self._not_finite(line, split, rows)
+
+    def _not_finite(self, line: str, split: str, rows: Sequence[int]) -> UserError:
+        broken = self.describe_broken(split) if rows else {}
+        if not broken.keys().isdisjoint(rows):
+            return DataError(
+                f"{line}, because the data hold numbers that are not finite: "
+                f"{_listed(list(broken.values()), '; ')}. Correct these examples, or leave them out"
+            )
+        return NonFiniteLoss(f"{line}; {self._last_good_checkpoint()}. {ADVICE}")
 
     def _last_good_checkpoint(self) -> str:
         last = Path(self.trainer.default_root_dir) / "checkpoints" / "last.ckpt"
         return f"last good checkpoint: {last}" if last.is_file() else "there is no checkpoint yet"
+
+
+def _listed(items: Sequence[Any], between: str) -> str:
+    more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return between.join([*map(str, items[:SHOWN]), *more])
