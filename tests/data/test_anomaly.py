@@ -141,6 +141,21 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_small_defect_keeps_its_place_and_an_empty_mask_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_anomaly_folder(tmp_path)
+    mask = np.zeros((20, 24), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "ground_truth/hole/000_mask.png")
+    mask[10, 12] = 255  # a tenth of a pixel at 6x6
+    Image.fromarray(mask).save(tmp_path / "ground_truth/hole/001_mask.png")
+    with caplog.at_level(logging.WARNING):
+        data = read(tmp_path, image_size=6)
+    first = kinds(data, "test").index("hole")
+    assert [int(data.mask("test", first + n).sum()) for n in range(2)] == [0, 1]
+    assert "1 masks are empty" in caplog.text and "hole/000_mask.png" in caplog.text
+
+
 def test_masks_of_any_convention_are_understood() -> None:
     soft = np.array([[0, 100, 200, 255]], np.uint8)
     assert as_mask(soft).tolist() == [[False, False, True, True]]

@@ -259,3 +259,32 @@ def test_the_command_tells_mistakes_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == ConfigError.exit_code
     assert done.stderr == "error: god: there is no such key: did you mean good?\n"
+
+
+def test_every_anomaly_keeps_its_kind_whatever_its_mask(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, side in enumerate((0, 1, 8)):  # of a defect; at 16x16 a pixel is 2.5x3 of the image
+        pixels, mask = np.full((40, 48), 120), np.zeros((40, 48))
+        pixels[number : number + side, :side], mask[number : number + side, :side] = 255, 255
+        pixels[20 + number, 20:40] = 200 + number  # so that they differ
+        _save(raw / f"anomaly/dent/{side}px.png", pixels)
+        _save(raw / f"masks/dent/{side}px.png", mask)
+    rows = [row for row in of(raw, tmp_path / "set") if "dent" in row["source"]]
+    assert [(row["path"], bool(row["mask"])) for row in rows] == [
+        ("test/dent/0px.png", False), ("test/dent/1px.png", True), ("test/dent/8px.png", True),
+    ]  # fmt: skip
+    assert (_read(tmp_path / "set/ground_truth/dent/1px_mask.png") > 0).sum() == 1
+    told = capsys.readouterr().out
+    assert "1 masks are empty; these anomalies stay, without a mask: anomaly/dent/0px.png" in told
+    assert "1 defects fill no pixel by half at 16x16" in told and "anomaly/dent/1px.png" in told
+    assert "18 images of 18 (12 good, 3 dent, 3 scratch)" in told
+
+    with pytest.raises(DataError, match=r"0px\.png: the mask is empty, so it is not known which"):
+        of(raw, tmp_path / "tiles", "tile=20")
+    (raw / "anomaly/dent/0px.png").unlink()
+    (raw / "masks/dent/0px.png").unlink()
+    rows = [row for row in of(raw, tmp_path / "tiles", "tile=20") if row["source"] == "anomaly/dent/1px.png"]
+    assert sorted(row["kind"] for row in rows) == ["dent", *["good"] * 5]
+    with pytest.raises(DataError, match=r"1px\.png: the defect lies outside the region 8,8,40,40"):
+        of(raw, tmp_path / "region", "region=8,8,40,40")

@@ -122,6 +122,12 @@ class AnomalyImages(SplitLoaders):
         ]
         if wrong:
             raise DataError("masks have other sizes than their images:\n  " + "\n  ".join(wrong))
+        if empty := [shown(path) for path, mask in zip(paths, masks, strict=True) if not mask.pixels.any()]:
+            log.warning(
+                "%d masks are empty, so where these anomalies are is not known: %s",
+                len(empty),
+                ", ".join(empty[:10]),
+            )
         return {entries[row].path: mask.pixels for row, mask in zip(known, masks, strict=True)}
 
     def _fitted_mask(self, pixels: np.ndarray) -> np.ndarray:

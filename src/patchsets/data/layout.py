@@ -202,6 +202,22 @@ def as_mask(pixels: np.ndarray) -> np.ndarray:
 
 
 def fit_mask(mask: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """Bring a mask `[H, W]` bool to a size: True where at least half of a pixel is."""
-    fit_to: np.ndarray = fitted(mask.astype(np.uint8) * 255, size, fit) > 127
-    return fit_to
+    """Bring a mask `[H, W]` bool to a size: True where at least half of a pixel is.
+
+    Of a defect that fills no pixel by half, the fullest pixel stays: none vanishes.
+    """
+    if not vanishes(mask, size, fit):
+        return _half_full(mask, size, fit)
+    share = fitted(mask.astype(np.float32), size, fit)
+    fullest: np.ndarray = share == share.max()
+    return fullest
+
+
+def vanishes(mask: np.ndarray, size: int, fit: str) -> bool:
+    """Tell whether a defect fills no pixel by half at a size."""
+    return bool(mask.any()) and not bool(_half_full(mask, size, fit).any())
+
+
+def _half_full(mask: np.ndarray, size: int, fit: str) -> np.ndarray:
+    full: np.ndarray = fitted(mask.astype(np.uint8) * 255, size, fit) > 127
+    return full

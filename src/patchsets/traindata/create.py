@@ -18,7 +18,7 @@ from patchsets.data.image_files import as_one_mode, write_image
 from patchsets.data.layout import GOOD, Row, as_mask, sha256_of, write_manifest
 from patchsets.traindata.check import TrivialGuard, check
 from patchsets.traindata.cutting import Cut, cut, synthesize
-from patchsets.traindata.inspection import Plan, make_plan
+from patchsets.traindata.inspection import Plan, listed, make_plan
 from patchsets.traindata.settings import Words
 from patchsets.traindata.sources import Source
 from workbench.common.errors import ConfigError, DataError
@@ -68,7 +68,7 @@ def _empty(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-VERSION = 1  # to be raised when other images are made of the same parameters
+VERSION = 2  # to be raised when other images are made of the same parameters
 
 
 def create_or_check(words: Words) -> int:
@@ -100,17 +100,18 @@ class _Writer:
         self.folder, self.words = folder, words
         self.rows: list[Row] = []
         self.guard = TrivialGuard()
+        self.tiny: list[str] = []  # files whose defect fills no pixel by half
 
     def write(self, source: Source, split: str) -> None:
-        """Write what is made of one raw image."""
+        """Write what is made of one raw image: each part of it, and only a tile beside the defect is good."""
         mask = None if source.mask is None else as_mask(decode(source.mask))
+        if mask is not None and not mask.any():
+            mask = None  # it says nothing of where the defect is
         for part in cut(decode(source.path), mask, self.words):
-            if source.kind == GOOD:
-                self._write_part(source, split, GOOD, part)
-            elif part.mask is None or part.mask.any():
-                self._write_part(source, split, source.kind, part)
-            elif mask is not None and not _within(mask, part).any():
-                self._write_part(source, split, GOOD, part)  # a tile beside the defect
+            is_beside = part.mask is not None and not part.mask.any()
+            self._write_part(source, split, GOOD if is_beside else source.kind, part)
+            if part.is_tiny:
+                self.tiny.append(f"{source.name}{part.suffix}")
 
     def _write_part(self, source: Source, split: str, kind: str, part: Cut) -> None:
         stem = f"{source.stem}{part.suffix}"
@@ -154,17 +155,21 @@ class _Writer:
         self.rows.append(Row(path, split, kind, mask_path, source, group, box, twin, digest))
 
 
-def _within(mask: np.ndarray, part: Cut) -> np.ndarray:
-    left, top, right, bottom = part.box
-    return mask[top:bottom, left:right]
-
-
 def _tell(output: Path, plan: Plan, writer: _Writer) -> None:
     for remark in plan.remarks:
         print(f"note: {remark}")
+    if writer.tiny:
+        size = f"{writer.words.size}x{writer.words.size}"
+        print(
+            f"note: {len(writer.tiny)} defects fill no pixel by half at {size}; "
+            f"of each mask the fullest pixel stays: {listed(writer.tiny)}"
+        )
     if verdict := writer.guard.verdict():
         print(f"note: {verdict}")
-    print(f"{shown(output)}: {counted(writer.rows)}")
+    kinds = Counter(source.kind for source in plan.sources)
+    taken = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    made = f"{len(writer.rows)} images of {len(plan.sources)} ({taken})"
+    print(f"{shown(output)}: {made}: {counted(writer.rows)}")
     print(f"train on it: python src/train.py task=autoencoder data=anomaly data.root={shown(output)}")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from patchsets.data.defects import Canvas, add_defect
-from patchsets.data.layout import fit_mask
+from patchsets.data.layout import fit_mask, vanishes
 from patchsets.data.textures import read_photograph
 from patchsets.traindata.settings import Words
 from workbench.portable.pixels import fitted
@@ -27,6 +27,7 @@ class Cut:
     mask: np.ndarray | None  # bool
     box: Box
     suffix: str  # of the file's name
+    is_tiny: bool  # whether the defect fills no pixel by half
 
 
 def boxes(size: tuple[int, int], words: Words) -> Iterator[tuple[Box, str]]:
@@ -62,8 +63,12 @@ def cut(pixels: np.ndarray, mask: np.ndarray | None, words: Words) -> Iterator[C
     for box, suffix in boxes((pixels.shape[0], pixels.shape[1]), words):
         left, top, right, bottom = box
         part = fitted(np.ascontiguousarray(pixels[top:bottom, left:right]), words.size, words.fit)
-        seen = None if mask is None else fit_mask(mask[top:bottom, left:right], words.size, words.fit)
-        yield Cut(part, seen, box, suffix)
+        seen, is_tiny = None, False
+        if mask is not None:
+            within = mask[top:bottom, left:right]
+            seen = fit_mask(within, words.size, words.fit)
+            is_tiny = vanishes(within, words.size, words.fit)
+        yield Cut(part, seen, box, suffix, is_tiny)
 
 
 KINDS = ("texture", "cut_paste", "scratch", "stain", "missing", "blur")

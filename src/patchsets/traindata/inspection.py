@@ -4,14 +4,14 @@ What is known of raw images before anything is written; all that is wrong with t
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from patchsets.data.image_files import ImageFile, try_images
-from patchsets.data.layout import GOOD
+from patchsets.data.layout import GOOD, as_mask
 from patchsets.traindata.cutting import too_small
 from patchsets.traindata.settings import Words
 from patchsets.traindata.sources import Source, find_sources, split_sources
@@ -23,6 +23,13 @@ NEAR = 10  # of 256 bits; a photograph saved again as JPEG differs by 0 to 4
 ALIKE = 4.0  # grey levels by which thumbnails of the same thing differ at most, on average
 BLANK = 2.0  # standard deviation of a thumbnail that shows nothing: all such are alike
 AT_ONCE = 512  # hashes compared with all others
+NAMED = 10  # of a long list
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:
@@ -82,7 +89,8 @@ def make_plan(words: Words) -> Plan:
         else:
             sources.append(source)
             files.append(result)
-    problems += _mask_problems(sources, files)
+    masks = _masks(sources, words)
+    problems += _mask_problems(sources, files, masks, words)
     problems += _size_problems(sources, files, words)
     problems += _in_both(sources, files)
     split = split_sources(sources, [file.sha256 for file in files], words.test_fraction, words.seed)
@@ -92,18 +100,45 @@ def make_plan(words: Words) -> Plan:
         wrong = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
         raise DataError(f"{wrong} wrong; nothing was written:\n  " + "\n  ".join(problems))
     assert split is not None
-    return Plan(sources, split, _remarks(sources, files, split))
+    empty = [sources[row].name for row, mask in masks.items() if not _defect(mask)[0]]
+    return Plan(sources, split, _remarks(sources, files, split, empty))
 
 
-def _mask_problems(sources: Sequence[Source], files: Sequence[ImageFile]) -> Iterator[str]:
-    known = [(source.mask, file) for source, file in zip(sources, files, strict=True) if source.mask]
-    masks = try_images([path for path, _ in known], 1, thumbnail)
-    for (path, file), mask in zip(known, masks, strict=True):
+def _masks(sources: Sequence[Source], words: Words) -> dict[int, ImageFile | Unusable]:
+    """Look at the masks of anomalies, by row; its pixels become: is any marked, in the region too?"""
+    left, top, right, bottom = words.box() or (0, 0, None, None)
+
+    def look(pixels: np.ndarray) -> np.ndarray:
+        mask = as_mask(pixels)
+        return np.array([mask.any(), mask[top:bottom, left:right].any()])
+
+    rows = {row: source.mask for row, source in enumerate(sources) if source.mask and source.kind != GOOD}
+    return dict(zip(rows, try_images(list(rows.values()), 1, look), strict=True))
+
+
+def _defect(mask: ImageFile | Unusable) -> tuple[bool, bool]:
+    assert isinstance(mask, ImageFile)
+    return bool(mask.pixels[0]), bool(mask.pixels[1])
+
+
+def _mask_problems(
+    sources: Sequence[Source],
+    files: Sequence[ImageFile],
+    masks: Mapping[int, ImageFile | Unusable],
+    words: Words,
+) -> Iterator[str]:
+    for row, mask in masks.items():
+        path = shown(sources[row].mask or sources[row].path)
         if isinstance(mask, Unusable):
-            yield f"{shown(path)}: {mask}"
-        elif mask.size != file.size:
-            (height, width), (image_height, image_width) = mask.size, file.size
-            yield f"{shown(path)}: {width}x{height} pixels, its image has {image_width}x{image_height}"
+            yield f"{path}: {mask}"
+        elif mask.size != files[row].size:
+            (height, width), (image_height, image_width) = mask.size, files[row].size
+            yield f"{path}: {width}x{height} pixels, its image has {image_width}x{image_height}"
+        elif not _defect(mask)[0] and words.tile is not None:
+            yield f"{path}: the mask is empty, so it is not known which of its tiles are anomalous"
+        elif _defect(mask) == (True, False) and words.tile is None:
+            where = f"outside the region {words.region}"
+            yield f"{path}: the defect lies {where}; move the region, or leave the image out"
 
 
 def _size_problems(sources: Sequence[Source], files: Sequence[ImageFile], words: Words) -> Iterator[str]:
@@ -133,7 +168,9 @@ def _nothing_to_split(sources: Sequence[Source], words: Words) -> str:
     return f"nothing to split: {len(good)} good images{groups} do not suffice for train and test"
 
 
-def _remarks(sources: Sequence[Source], files: Sequence[ImageFile], split: Sequence[str]) -> list[str]:
+def _remarks(
+    sources: Sequence[Source], files: Sequence[ImageFile], split: Sequence[str], empty: Sequence[str]
+) -> list[str]:
     remarks = []
     pairs = near_duplicates([file.pixels for file in files], split)
     pairs = [pair for pair in pairs if all(sources[row].kind == GOOD for row in pair)]
@@ -146,5 +183,7 @@ def _remarks(sources: Sequence[Source], files: Sequence[ImageFile], split: Seque
         )
     without = [source.name for source in sources if source.kind != GOOD and source.mask is None]
     if without and any(source.mask for source in sources):
-        remarks.append(f"{len(without)} anomalies have no mask: {', '.join(without[:10])}")
+        remarks.append(f"{len(without)} anomalies have no mask: {listed(without)}")
+    if empty:
+        remarks.append(f"{len(empty)} masks are empty; these anomalies stay, without a mask: {listed(empty)}")
     return remarks
