@@ -1,11 +1,15 @@
 """A wrong word on the command line gets one line with the nearest right name, and leaves nothing."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from whole_command import ROOT, Train
+
+from workbench.config.command import resume_command
 
 WRONG = {
     "hparams.batchsize=64": ["hparams.batchsize", "did you mean hparams.batch_size?"],
@@ -58,3 +62,12 @@ def test_a_wrong_word_is_answered_without_torch() -> None:
     code += "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "2 False", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["plain_1.2", "a b", "a,b (1)=x", "it's", "日本", "a\\", "$HOME", "#1"])
+def test_a_command_to_go_on_is_quoted_for_the_shell_and_for_hydra(name: str) -> None:
+    folder = Path("/runs") / name
+    word = shlex.split(resume_command(folder))[-1]
+    override = OverridesParser.create().parse_overrides([word])[0]
+    assert override.key_or_group == "resume" and not override.is_sweep_override()
+    assert str(override.value()) == str(folder)

@@ -1,10 +1,14 @@
 """Trials as processes: several at once, on their own GPUs; one that is killed leaves the others alone."""
 
+import json
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
+from whole_command import Train
 
 from workbench.search import processes
 
@@ -33,10 +37,24 @@ CONFIG = OmegaConf.create(
         "hydra": {
             "overrides": {
                 "hydra": ["hydra.launcher.n_jobs=2", "hydra/launcher=subprocess", "hydra.verbose=true"]
-            }
+            },
+            "job": {"config_name": "config"},
+            "runtime": {"config_sources": []},
         }
     }
 )
+
+
+# A trial that says by which words it was started, and has ended well.
+TOLD = """
+import json, sys
+from pathlib import Path
+folder = Path(sys.argv[-1].partition("=")[2].strip("'"))
+(folder / "words").write_text(json.dumps(sys.argv[1:-1]))
+(folder / "config.yaml").write_text("a: 1")
+(folder / "summary.json").write_text('{"status": "finished"}')
+(folder / "metrics.csv").write_text("time,axis,epoch,step,name,value\\n1,epoch,0,1,val/loss,0.5\\n")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +76,7 @@ def test_a_killed_process_is_one_failed_trial(tmp_path: Path) -> None:
     ]
     assert "SIGKILL" in str(results[1]._return_value)
     assert (tmp_path / "0" / "console.txt").read_text() == "done\n"
-    assert (tmp_path / "0" / "words").read_text() == f"do=end hydra.verbose=true hydra.run.dir='{tmp_path}/0'"
+    assert (tmp_path / "0" / "words").read_text() == f"do=end hydra.verbose=true hydra.run.dir={tmp_path}/0"
 
 
 def test_two_slots_run_at_once_and_share_the_gpus(tmp_path: Path) -> None:
@@ -81,3 +99,27 @@ def test_a_sweep_that_stops_takes_its_processes_along(tmp_path: Path) -> None:
     assert next(running)[0] == 1
     running.close()
     assert "KeyboardInterrupt" in (tmp_path / "0" / "console.txt").read_text()
+
+
+def test_trials_and_the_best_command_find_the_configuration_that_was_searched(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial without --config-dir, --config-name or hydra.searchpath would train another experiment."""
+    (tmp_path / "script.py").write_text(TOLD)
+    for path, text in {
+        "conf/mine.yaml": "defaults: [config, _self_]\nexperiment_name: of_mine\n",
+        "more/tags/kind.yaml": "author: me\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    searched = f"hydra.searchpath=['file://{tmp_path}/more']"
+    words = ["--config-dir", "conf", "-cn", "mine", searched, "+tags=kind", "hparams.width=8,16"]
+    done = train("-m", *words, "hydra/launcher=subprocess", f"hydra.sweep.dir={tmp_path}/sweep")
+    flags = [searched, "--config-name=mine", f"--config-dir={tmp_path}/conf"]
+    for number, width in enumerate(("8", "16")):
+        told = json.loads((tmp_path / "sweep" / str(number) / "words").read_text())
+        assert {*flags, "+tags=kind", f"hparams.width={width}"} <= {*told}
+    best = yaml.safe_load((tmp_path / "sweep" / "optimization_results.yaml").read_text())["best"]
+    assert best["command"] in done.stdout
+    assert shlex.split(best["command"])[:5] == ["python", "src/train.py", *flags]

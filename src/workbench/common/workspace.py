@@ -46,6 +46,11 @@ def data_root(root: str | None) -> Path:
 
 
 def typed(path: Path) -> str:
-    """Return a path as short as one can type it from the current directory."""
+    """Return a path as short as one can type it from the current directory, quoted for the shell."""
+    return shlex.quote(str(shortest(path)))
+
+
+def shortest(path: Path) -> Path:
+    """Return a path relative to the current directory, where it lies there."""
     here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.common.hydra_flags import FLAGS_WITH_VALUE
+from workbench.common.workspace import ROOT, shortest
 
 Words = TypeVar("Words")
 
@@ -73,7 +74,9 @@ def _quoted_note(word: str) -> str:
 
 
 def quoted(path: Path) -> str:
-    """Return a path as the value of an override."""
+    """Return a path as the value of an override, in quotes where Hydra's grammar wants them."""
+    if re.fullmatch(r"[A-Za-z0-9_./+@%-]+", str(path)):
+        return str(path)
     escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -86,6 +89,36 @@ def flags_last(words: Sequence[str]) -> list[str]:
         (flags if word.startswith("-") or is_value else others).append(word)
         owner = word
     return [*others, *flags]
+
+
+NOT_OF_A_RUN = (
+    "hydra/launcher",
+    "hydra.launcher",
+    "hydra/sweeper",
+    "hydra.sweep",
+    "hydra.mode",
+    "hydra.run.",
+)
+
+
+def words_for_hydra(node: DictConfig) -> list[str]:
+    """Return the flags and words by which Hydra found what is composed, for a command that runs one trial.
+
+    `node` is the configuration's `hydra`; paths are absolute, so that the command works in any folder.
+    """
+    words = [word for word in node.overrides.hydra if not word.startswith(NOT_OF_A_RUN)]
+    if node.job.config_name != "config":
+        words.append(f"--config-name={node.job.config_name}")
+    flags = {"main": "--config-path", "command-line": "--config-dir"}
+    for source in node.runtime.config_sources:
+        if source.provider in flags and source.schema == "file" and Path(source.path) != ROOT / "config":
+            words.append(f"{flags[source.provider]}={source.path}")
+    return words
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command by which a run goes on, quoted for Hydra and for the shell."""
+    return train_command([f"resume={quoted(shortest(folder))}"])
 
 
 def train_command(words: Sequence[str]) -> str:

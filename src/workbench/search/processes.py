@@ -18,28 +18,20 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from workbench.common.workspace import ROOT
-from workbench.config.command import quoted
+from workbench.config.command import quoted, words_for_hydra
 from workbench.search.results import Job
 
 TRAIN = ROOT / "src/train.py"
 CONSOLE = "console.txt"  # what a trial prints, in its run folder
 LOOK_EVERY = 0.05  # seconds
 TIME_TO_CLOSE = 60.0  # seconds a trial has to end its run after a signal
-NOT_OF_A_RUN = (
-    "hydra/launcher",
-    "hydra.launcher",
-    "hydra/sweeper",
-    "hydra.sweep",
-    "hydra.mode",
-    "hydra.run.",
-)
 
 
 def run_each(
     jobs: Iterable[tuple[int, list[str], Path]], slots: int, config: DictConfig
 ) -> Iterator[tuple[int, JobReturn]]:
     """Give each job's number and result as it ends; where the caller stops, its processes are stopped too."""
-    hydra_words = [word for word in config.hydra.overrides.hydra if not word.startswith(NOT_OF_A_RUN)]
+    hydra_words = words_for_hydra(config.hydra)
     waiting, running = iter(jobs), dict[int, tuple[int, subprocess.Popen[bytes]]]()
     try:
         while True:

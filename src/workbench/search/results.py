@@ -82,7 +82,7 @@ class Results:
     def command(self, trial: "FrozenTrial") -> str:
         """Return the command that runs a trial alone."""
         fixed = [word for word in self.space.fixed if not word.lstrip("+").startswith("sweep.")]
-        return redact(train_command([*fixed, *self.space.words(trial.params)]))
+        return redact(train_command([*self.space.for_hydra, *fixed, *self.space.words(trial.params)]))
 
     def rows(self) -> list[list[str]]:
         """Return a table of the finished trials, the best first, under a row of names."""

@@ -1,7 +1,7 @@
 """What `-m` varies: each swept word of the command line as a parameter that Optuna can suggest."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,7 @@ class Space:
 
     fixed: list[str]
     parameters: list[Parameter]
+    for_hydra: list[str] = field(default_factory=list)  # flags and words that a trial's own command needs
 
     @property
     def is_finite(self) -> bool:

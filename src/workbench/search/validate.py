@@ -1,6 +1,7 @@
 """Everything about a sweep that can be found wrong before anything is made; then its parts, put together."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.rank import started_together
 from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
+from workbench.config.command import words_for_hydra
 from workbench.config.hparams import drop_unread, refuse_unread
 from workbench.search.mlflow_parent import Parent
 from workbench.search.results import Goal
@@ -32,6 +34,7 @@ def prepare(config: DictConfig, hydra_context: Any, task_function: Any, argument
     address = storage_address(config.sweep.storage, folder)
     loader = hydra_context.config_loader
     space = read_space(arguments, loader, as_study=config.sweep.n_trials is not None)
+    space = replace(space, for_hydra=words_for_hydra(config.hydra))
     first = None
     compositions = list(_compositions(config, loader, space))
     refuse_unread(compositions)

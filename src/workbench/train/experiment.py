@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from workbench.common.errors import Interrupted, Pruned, UserError, storage_told
 from workbench.common.rank import rank
 from workbench.common.stopping import StopSignals
-from workbench.common.workspace import typed
 from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
+from workbench.config.command import resume_command
 from workbench.config.hparams import drop_unread
 from workbench.distributed.process_group import learn_folder
 from workbench.run.folder import is_run_folder, make_folder, name_folder
@@ -128,7 +128,7 @@ def _recorded(recording: Recording, mirror: MirrorProcess) -> Iterator[dict[str,
     status, error = "finished", None
     try:
         with StopSignals() as signals:
-            go_on = f"python src/train.py resume={typed(recording.folder)}"
+            go_on = resume_command(recording.folder)
             try:
                 with storage_told(recording.folder, f"what was kept is whole; put that right, then: {go_on}"):
                     yield metrics
