@@ -13,6 +13,7 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 from hydra.utils import get_class
 
 from workbench.common.errors import ConfigError, UserError
+from workbench.common.process import begin_process
 from workbench.config import composition
 from workbench.config.explanations import explain, is_config_error
 from workbench.search.grid import Cell, FinishedRuns, grid_of, run_missing
@@ -51,6 +52,7 @@ def _check_task(cell: Cell) -> None:
 
 def main() -> int:
     try:
+        begin_process()
         return compare(sys.argv[1:])
     except UserError as error:
         return error.tell()

@@ -8,6 +8,7 @@ python src/sync.py outputs                                     every run there, 
 import sys
 
 from workbench.common.errors import UserError
+from workbench.common.process import begin_process
 from workbench.config import composition
 from workbench.tracking.sync import sync
 
@@ -16,6 +17,7 @@ def main() -> int:
     """Sync what the command line names; 0 where every tracker has everything now."""
     composition.register()
     try:
+        begin_process()
         return 0 if sync(sys.argv[1:]) else 1
     except UserError as error:
         return error.tell()

@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError, UserError
+from workbench.common.process import begin_process
 from workbench.config import composition
 from workbench.config.command import flags_last, quote_note
 from workbench.config.explanations import explain, is_config_error
@@ -33,6 +34,7 @@ def main(config: DictConfig) -> dict[str, float]:
 if __name__ == "__main__":
     sys.argv[1:] = flags_last(quote_note(sys.argv[1:]))
     try:
+        begin_process()
         main()
     except UserError as error:
         sys.exit(error.tell())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_a_data_worker_that_ends_with_the_signal_is_not_reported() -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, pending)
     finally:
         signal.signal(signal.SIGCHLD, earlier)
+
+
+@pytest.mark.parametrize(("earlier", "is_heard"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_a_lost_terminal_stops_a_run_unless_it_was_started_to_outlive_it(
+    earlier: signal.Handlers, is_heard: bool
+) -> None:
+    found = signal.signal(signal.SIGHUP, earlier)  # ignored: by nohup
+    try:
+        with StopSignals(), pytest.raises(Interrupted) if is_heard else nullcontext() as stop:
+            signal.raise_signal(signal.SIGHUP)
+        assert not is_heard or stop.value.exit_code == 129
+        assert signal.getsignal(signal.SIGHUP) is earlier
+    finally:
+        signal.signal(signal.SIGHUP, found)
 
 
 class StoppedInItsDestructor:

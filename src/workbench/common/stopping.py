@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run as an exception, so that its folder and its trackers are closed."""
+"""Ctrl-C, SIGTERM and a lost terminal end a run as an exception, so that folder and trackers are closed."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.common.errors import Interrupted
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
@@ -18,10 +18,12 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         self._owner = os.getpid()
         self._earlier: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in STOPPING}
+        if self._earlier[signal.SIGHUP] is signal.SIG_IGN:  # of nohup: the run shall outlive its terminal
+            del self._earlier[signal.SIGHUP]
         self._is_heard = True
         self._earlier_hook = sys.unraisablehook
         sys.unraisablehook = self._raise_again
-        for number in STOPPING:
+        for number in self._earlier:
             signal.signal(number, self._stop)
         return self
 

@@ -51,6 +51,9 @@ def typed(path: Path) -> str:
 
 
 def shortest(path: Path) -> Path:
-    """Return a path relative to the current directory, where it lies there."""
-    here = Path.cwd()
+    """Return a path relative to the current directory, where it lies there; that may be gone by now."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return path
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.common.hydra_flags import FLAGS_WITH_VALUE
+from workbench.common.process import begin_process
 from workbench.common.workspace import ROOT, shortest
 
 Words = TypeVar("Words")
@@ -27,6 +28,7 @@ def command(about: str, kind: type[Words], act: Callable[[Words], int], defaults
         print(about.strip())
         return 0
     try:
+        begin_process()
         return act(read_words(kind, sys.argv[1:], defaults))
     except UserError as error:
         return error.tell()
