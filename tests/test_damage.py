@@ -2,9 +2,10 @@
 
 import errno
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from in_process import start
@@ -79,6 +80,28 @@ def test_a_mistake_found_by_a_data_worker_is_its_own_line() -> None:
         "examples 0, 1, 2, 3, 4, 5, 6, 7, ... cannot be read: [Errno 5] Input/output error: 'images.h5'"
     )
     assert "Traceback" in told.value.details
+
+
+@dataclass
+class Pair:
+    """A batch of a user's own type."""
+
+    values: list[torch.Tensor]
+    ids: np.ndarray
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12, where threads live
+def test_full_shared_memory_is_told_by_the_worker_that_meets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(tensor: torch.Tensor) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left")
+
+    pairs = BatchedRows(20, lambda rows: Pair([rows], rows.numpy()))
+    rows = loader(pairs, batch_size=10, num_workers=1, shuffle_seed=None)
+    assert [batch.values[0].tolist() for batch in rows] == [[*range(10)], [*range(10, 20)]]
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    rows = loader(pairs, batch_size=10, num_workers=1, shuffle_seed=None)
+    with pytest.raises(UserError, match=r"shared memory .* is full: .*data\.num_workers"), workers_told():
+        next(iter(rows))
 
 
 def test_a_data_worker_that_is_killed_is_one_line() -> None:

@@ -1,6 +1,10 @@
 """Loaders that fetch a whole batch by one index, in an order that depends on seed and epoch alone."""
 
+import errno
 import hashlib
+import io
+import pickle
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle, islice
@@ -9,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
 
 from workbench.common.errors import DataError, UserError
 
@@ -72,21 +76,40 @@ def loader(rows: BatchedRows, batch_size: int, num_workers: int, shuffle_seed: i
         batch_size=batch_size,
         sampler=EpochSampler(len(rows), shuffle_seed),
         num_workers=num_workers,
-        collate_fn=_as_it_is,
+        collate_fn=_shared,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
     )
 
 
-def _as_it_is(batch: Any) -> Any:
+def _shared(batch: Any) -> Any:
+    """Put a worker's batch into shared memory here: torch's queue, which else does, swallows a failure."""
+    if get_worker_info() is not None:
+        _Sharing(io.BytesIO(), protocol=5, buffer_callback=lambda _: False).dump(batch)
     return batch
+
+
+class _Sharing(pickle.Pickler):
+    """Shares every tensor that it meets, whatever holds it; what it writes is of no use."""
+
+    def reducer_override(self, part: Any) -> Any:
+        if not isinstance(part, Tensor):
+            return NotImplemented
+        part.share_memory_()
+        return (bool, ())
+
+
+SHARED_IS_FULL = (
+    "shared memory (/dev/shm), through which data workers hand on batches, is full: take fewer workers or "
+    "none (data.num_workers), smaller batches (hparams.batch_size), or in a container a larger SHM_SIZE"
+)
 
 
 @contextmanager
 def workers_told() -> Iterator[None]:
     """Let a mistake that a data worker found be its own line; the traceback torch adds is for the log.
 
-    Raises UserError for a worker that was killed.
+    Raises UserError for a worker that was killed, and where shared memory is full.
     """
     try:
         yield
@@ -98,11 +121,24 @@ def workers_told() -> Iterator[None]:
         told = kind(line.strip())
         told.details = str(error)
         raise told from None
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
+        if _lacks_shared_memory(error):
+            raise UserError(SHARED_IS_FULL) from error
         if not str(error).startswith("DataLoader worker (pid"):
             raise
         advice = "where memory is short, take fewer workers or none (data.num_workers)"
         raise UserError(f"{str(error).strip(' .')}; {advice}") from error
+
+
+def _lacks_shared_memory(error: BaseException | None) -> bool:
+    """Tell whether a batch could not be shared, or a lock not be made, over which Lightning stumbled."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return traceback.extract_tb(error.__traceback__)[-1].filename.endswith(
+            "multiprocessing/synchronize.py"
+        )
+    return "unable to allocate shared memory" in str(error) or _lacks_shared_memory(error.__context__)
 
 
 def hash_of(*tensors: Tensor) -> str:
