@@ -10,6 +10,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.demos.boring_classes import BoringModel
 
+from workbench.train.base import RunTask
 from workbench.train.callbacks import BestAndLast, StopsEarly
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # Lightning's
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 
 class Worsening(BoringModel):
     """A model whose first epoch is its best."""
+
+    on_load_checkpoint = RunTask.on_load_checkpoint
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log("val/loss", float(self.current_epoch))

@@ -3,7 +3,8 @@
 import ast
 import importlib.util
 import inspect
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def make_schedule(
         after: Any = LambdaLR(optimizer, lambda step: 1.0)
     else:
         after = _schedule(name, optimizer, steps - warmup, table)
-    return SequentialLR(optimizer, [rising, after], milestones=[warmup])
+    return _by_step(SequentialLR)(optimizer, [rising, after], milestones=[warmup])
 
 
 def _schedule(name: str, optimizer: "Optimizer", steps: int, table: Mapping[str, Any]) -> "LRScheduler":
@@ -102,11 +103,59 @@ def _schedule(name: str, optimizer: "Optimizer", steps: int, table: Mapping[str,
         make: Any = get_object(options.pop("_target_"))
         try:
             if inspect.isroutine(make):
-                return LambdaLR(optimizer, lambda step: make(step, steps, **options))
-            schedule: LRScheduler = make(optimizer, **options)
+                return _by_step(LambdaLR)(optimizer, lambda step: make(step, steps, **options))
+            schedule: LRScheduler = _by_step(make)(optimizer, **options)
             return schedule
         except (TypeError, ValueError) as error:
             raise ConfigError(f"schedules.{name}: {error}") from error
     if name == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=steps)
-    return OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], total_steps=steps)
+        return _by_step(CosineAnnealingLR)(optimizer, T_max=steps)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return _by_step(OneCycleLR)(optimizer, max_lr=rates, total_steps=steps)
+
+
+class ByStep:
+    """A schedule that follows from its configuration and the step alone: a checkpoint holds none of it.
+
+    So a resumed run goes by the schedule that its configuration names now, not by the one it began with.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing; `go_to` takes a resumed run to its step."""
+
+
+def _by_step(kind: type) -> Any:
+    return type(kind.__name__, (ByStep, kind), {})
+
+
+def go_to(schedule: Any, step: int) -> None:
+    """Take a schedule that has just been made to a step, by the steps that a run would have taken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch expects a step of the optimizer before each
+        for _ in range(step):
+            schedule.step()
+
+
+MOVED = ("lr", "initial_lr", "max_lr", "min_lr", "betas", "momentum", "max_momentum", "base_momentum")
+
+
+def obey(optimizer: "Optimizer", asked: Sequence[Mapping[str, Any]], schedule: Any = None) -> None:
+    """Give an optimizer whose state was restored the options that are `asked` for now, group by group.
+
+    What it counts for itself in a group, which is no argument of its class, stays as restored. A
+    `schedule` of a task's own, restored too, goes on from where it was, in proportion to the new rate.
+    """
+    left = optimizer.defaults.keys() - inspect.signature(type(optimizer)).parameters.keys()
+    if schedule is not None:
+        left |= set(MOVED)
+    for group, options in zip(optimizer.param_groups, asked, strict=False):  # a callback may have added some
+        if schedule is not None and group.get("initial_lr"):
+            group["lr"] *= options["initial_lr"] / group["initial_lr"]
+            group["initial_lr"] = options["initial_lr"]
+        group.update({key: value for key, value in options.items() if key not in left})
+    if schedule is not None:
+        schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]

@@ -16,6 +16,7 @@ from workbench.run.checkpoints import fill
 from workbench.run.folder import is_run_folder
 from workbench.run.provenance import record_data
 from workbench.train.loading import EpochSampler, SetData
+from workbench.train.resume import go_on, options_of
 from workbench.train.step_log import BadStep, RunLogger, StepLog
 
 SEED_STRIDE = 1_000_003  # keeps the streams of two seeds apart for as many epochs
@@ -138,6 +139,7 @@ class RunTask(LightningModule):
         folder = Path(self.trainer.default_root_dir)
         if self.trainer.is_global_zero and is_run_folder(folder):
             record_data(folder, self.data.fingerprint())
+        self._asked = options_of(self.trainer)  # Lightning restores the checkpoint's after this
 
     def train_dataloader(self) -> Any:
         loader = self._divided(self.data.train_dataloader())
@@ -159,10 +161,16 @@ class RunTask(LightningModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         return self.data.make_batch(batch, training=self.trainer.training)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the patience that is asked for now stand: Lightning's callback would take the checkpoint's."""
+        for callback in self.trainer.early_stopping_callbacks:
+            checkpoint["callbacks"].get(callback.state_key, {})["patience"] = callback.patience
+
     def on_train_start(self) -> None:
-        """Start the loader of a resumed epoch anew: Lightning did before it knew which epoch that is."""
+        """Obey what is asked for now; start the loader anew: Lightning did before it knew the epoch."""
         self._seed(self.current_epoch)
         if self.current_epoch > 0:
+            go_on(self.trainer, self._asked)
             loader: Any = self.trainer.train_dataloader
             if hasattr(loader.sampler, "set_epoch"):
                 loader.sampler.set_epoch(self.current_epoch)

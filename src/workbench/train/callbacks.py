@@ -76,10 +76,6 @@ class StopsEarly(EarlyStopping):
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where the run was left, with the patience that was asked for now."""
-        super().load_state_dict({**state_dict, "patience": self.patience})
-
 
 def give_second_name(path: Path, second: Path) -> None:
     """Let `second` be the same file as `path` is now, at once or not at all."""
