@@ -1,13 +1,7 @@
-"""All ranks of a run, from the first step to the last: they begin with rank 0, and end when one fails.
+"""All ranks of a run, from the first step to the last: they begin with rank 0, and end when one fails."""
 
-Where torchrun or srun started the processes, rank 0 tells the others which run folder it has made.
-"""
-
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +10,7 @@ from pytorch_lightning import Trainer
 
 from workbench.common.errors import ConfigError, Interrupted, Pruned, RankFailed, UserError
 from workbench.common.rank import rank, started_together
-from workbench.distributed.workers import PATIENCE, Followers, find_failure, forget_notes
-
-TIME_TO_MEET = timedelta(minutes=10)  # until all machines have loaded their libraries
-KEY = "patchsets/run folder"
-
-
-def tell_folder(folder: Path) -> None:
-    """Let the other ranks begin."""
-    if started_together() > 1:
-        _store().set(KEY, str(folder.resolve()))
-
-
-def learn_folder() -> Path:
-    """Wait for rank 0 to make the run folder."""
-    return Path(_store().get(KEY).decode())
-
-
-@cache  # the one that rank 0 holds must live until torch has made its process group by the same port
-def _store() -> Any:
-    from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-    from torch.distributed.rendezvous import rendezvous
-
-    known = TorchElasticEnvironment if "RANK" in os.environ else SLURMEnvironment
-    environment = known()
-    address = f"tcp://{environment.main_address}:{environment.main_port}"
-    try:
-        store, _, _ = next(rendezvous(address, rank(), started_together(), timeout=TIME_TO_MEET))
-    except Exception as error:
-        raise UserError(f"rank {rank()}: the other ranks cannot be reached at {address}: {error}") from error
-    return store
+from workbench.distributed.workers import PATIENCE, Followers, find_failure, forget_notes, tell_folder
 
 
 @contextmanager

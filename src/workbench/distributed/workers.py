@@ -1,6 +1,7 @@
-"""What a rank other than 0 leaves when it fails: a hidden note in the run folder, for rank 0 to tell.
+"""Ranks 1 to n-1 on this machine: started by rank 0 where nobody else does, watched, and ended with it.
 
-Ranks 1 to n-1 on this machine: started by rank 0 where nobody else does, watched, and ended with it.
+A rank that fails leaves a hidden note in the run folder, for rank 0 to tell. Where torchrun or srun started
+the processes, rank 0 tells the others which run folder it has made.
 
 They run `workbench.train.worker <run folder>`, not the command line again: a sweep, `resume=` or `latest`
 would mean something else by then. Lightning, which would start them itself, kills rank 0 outright when one
@@ -15,10 +16,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from workbench.common.errors import RankFailed, UserError
 from workbench.common.files import read_json, write_json
+from workbench.common.rank import rank, started_together
 from workbench.common.workspace import ROOT
 
 PATIENCE = 3.0  # seconds in which the note of a rank appears whose end another rank has noticed
@@ -100,9 +105,9 @@ class Followers:
 
     def _watch(self) -> None:
         while not self._left.wait(0.2):
-            for rank, process in enumerate(self._processes, 1):
+            for number, process in enumerate(self._processes, 1):
                 if process.poll():
-                    self._bring_down(rank, process.returncode)
+                    self._bring_down(number, process.returncode)
                     return
 
     def _bring_down(self, rank: int, code: int) -> None:
@@ -122,3 +127,33 @@ class Followers:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # with its data workers; they hold nothing
                 process.wait()
+
+
+TIME_TO_MEET = timedelta(minutes=10)  # until all machines have loaded their libraries
+KEY = "patchsets/run folder"
+
+
+def tell_folder(folder: Path) -> None:
+    """Let the other ranks begin."""
+    if started_together() > 1:
+        _store().set(KEY, str(folder.resolve()))
+
+
+def learn_folder() -> Path:
+    """Wait for rank 0 to make the run folder."""
+    return Path(_store().get(KEY).decode())
+
+
+@cache  # the one that rank 0 holds must live until torch has made its process group by the same port
+def _store() -> Any:
+    from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+    from torch.distributed.rendezvous import rendezvous
+
+    known = TorchElasticEnvironment if "RANK" in os.environ else SLURMEnvironment
+    environment = known()
+    address = f"tcp://{environment.main_address}:{environment.main_port}"
+    try:
+        store, _, _ = next(rendezvous(address, rank(), started_together(), timeout=TIME_TO_MEET))
+    except Exception as error:
+        raise UserError(f"rank {rank()}: the other ranks cannot be reached at {address}: {error}") from error
+    return store

@@ -19,7 +19,7 @@ from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
 from workbench.config.command import resume_command
 from workbench.config.hparams import drop_unread
-from workbench.distributed.process_group import learn_folder
+from workbench.distributed.workers import learn_folder
 from workbench.run.folder import is_run_folder, make_folder, name_folder
 from workbench.run.log import begin_log, end_log, keep_log
 from workbench.run.provenance import write_provenance
