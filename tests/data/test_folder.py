@@ -1,6 +1,7 @@
 """A folder of any images is read right, or refused with every bad file named before training starts."""
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -244,7 +245,7 @@ def test_what_is_no_image_is_ignored_and_told(tmp_path: Path, caplog: pytest.Log
     (tmp_path / "a" / "notes.md").write_text("about")
     (tmp_path / "a" / "._0.png").write_text("what macOS leaves")
     (tmp_path / ".hidden").mkdir()
-    with caplog.at_level(logging.INFO, logger="patchsets.data.folder"):
+    with caplog.at_level(logging.INFO, logger="patchsets.data.class_folders"):
         assert {name: len(images) for name, images in images_by_class(tmp_path).items()} == {"a": 10, "b": 10}
     assert "ignored 2 files" in caplog.text and "README.txt, a/notes.md" in caplog.text
 
@@ -364,3 +365,65 @@ def test_images_of_different_sizes_are_cut_in_one_batch(tmp_path: Path) -> None:
             for patch, (y, x) in zip(values, positions.tolist(), strict=True):
                 expected = image[y : y + 8, x : x + 8].ravel() / 255
                 np.testing.assert_allclose(patch[:64], expected, rtol=1e-6)
+
+
+def by_split(root: Path, **arguments: object) -> dict[str, list[str]]:
+    data = folder(root, **arguments)
+    data.setup()
+    return {split: [Path(name).parts[0] for name in names] for split, names in data.names.items()}
+
+
+def test_folders_of_splits_are_the_splits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for seed, (name, each) in enumerate({"train": 6, "Valid": 3, "test": 2}.items()):
+        fill(tmp_path / name, ("cat", "dog"), each, seed)
+    data = folder(tmp_path)
+    data.setup()
+    assert data.classes == ["cat", "dog"]
+    assert {split: len(names) for split, names in data.names.items()} == {"train": 12, "val": 6, "test": 4}
+    assert by_split(tmp_path) == {"train": ["train"] * 12, "val": ["Valid"] * 6, "test": ["test"] * 4}
+    assert "two splits" not in caplog.text
+    (tmp_path / "test/cat/0.png").write_bytes((tmp_path / "train/cat/1.png").read_bytes())
+    folder(tmp_path).setup()
+    assert "1 images are in two splits: test/cat/0.png = train/cat/1.png" in caplog.text
+
+
+@pytest.mark.parametrize(("given", "held"), [("val", "test"), ("test", "val")])
+def test_a_split_without_a_folder_is_held_out_of_train(tmp_path: Path, given: str, held: str) -> None:
+    fill(tmp_path / "train", each=10)
+    fill(tmp_path / given, each=3, seed=1)
+    splits = by_split(tmp_path, **{f"{held}_fraction": 0.3})
+    assert splits[given] == [given] * 6 and splits[held] == ["train"] * 6 and len(splits["train"]) == 14
+
+
+def test_the_name_of_a_split_may_be_a_class(tmp_path: Path) -> None:
+    fill(tmp_path, ("car", "plane", "train"))
+    assert list(images_by_class(tmp_path)) == ["car", "plane", "train"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (["images/a", "masks/a"], "holds images, masks: these are not all classes"),
+        (["val/a", "val/b", "test/a", "test/b"], "holds test, val: these are not all classes"),
+        (["train/a", "test/a", "spare/a"], "holds spare, test, train: these are not all classes"),
+        (
+            ["train/good", "test/good", "test/bad"],
+            "bad of val or test is not among them; .* data=anomaly",
+        ),
+        (["train/a", "test/a"], "are of 1 classes (a); every class must be in train"),
+        (["train", "test"], "images of test, train in .* are in no class folder"),
+    ],
+)
+def test_subfolders_that_cannot_be_classes_are_refused(tmp_path: Path, folders: list[str], said: str) -> None:
+    for number, name in enumerate(folders):
+        fill(tmp_path, (name,), 3, number)
+    assert re.search(said.replace("(", r"\(").replace(")", r"\)"), refusal(tmp_path))
+
+
+def test_subfolders_that_may_not_be_the_classes_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, camera in enumerate(("cam1", "cam2")):
+        fill(tmp_path / camera, ("cat", "dog"), 5, number)
+    folder(tmp_path).setup()
+    assert "cam1, cam2 are taken as the classes, and each holds cat, dog" in caplog.text

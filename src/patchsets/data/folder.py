@@ -1,4 +1,4 @@
-"""Your own images: one subfolder per class, any size, mode and file name."""
+"""Your own images: one subfolder per class, or per split and class; any size, mode and file name."""
 
 import logging
 from pathlib import Path
@@ -6,25 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from patchsets.data.class_folders import ClassFolders, find_images
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
 from patchsets.data.splitting import split_groups
 from workbench.common.errors import DataError
 from workbench.common.limits import AboveZero
 from workbench.common.workspace import data_root
-from workbench.portable.pixels import is_image_name, shown
+from workbench.portable.pixels import shown
 
 log = logging.getLogger(__name__)
-
-ADVICE = "make one subfolder for each class and put its images there"
 
 
 class Folder(ImageSets):
     """Images below each class's folder, decoded once and kept as bytes (8 GiB at most), as sets of patches.
 
+    Where the class folders lie in `train/`, `val/` and `test/`, these are the splits; one that is missing is
+    held out of train.
     Where every image is grey they stay grey, else all become RGB. Of an animation the first frame is taken.
     Files of other kinds, hidden ones, and those in no class are ignored, and the log says which. Images with
-    the same pixels, under whatever names, land in the same split. The training's seed does not change it.
+    the same pixels, under whatever names, are held out together. The training's seed does not change it.
     """
 
     def __init__(
@@ -53,58 +54,37 @@ class Folder(ImageSets):
         """The folder that holds the images. Raises ConfigError where none was named."""
         return data_root(self.named_root)
 
-    def find(self) -> dict[str, list[Path]]:
-        """Return the image files of each class. Raises DataError where one has none."""
-        if not self.root.is_dir():
-            raise DataError(f"data.root: there is no folder {shown(self.root)}; {ADVICE}")
-        entries = sorted(path for path in self.root.iterdir() if not path.name.startswith("."))
-        found = {path.name: _files(path) for path in entries if path.is_dir()}
-        images = {shown(Path(name)): [p for p in files if is_image_name(p)] for name, files in found.items()}
-        if len(images) < 2:
-            raise DataError(
-                f"data.root: {shown(self.root)} has {len(images)} class folders "
-                f"({', '.join(images)}); {ADVICE}"
-            )
-        if empty := [name for name, files in images.items() if not files]:
-            raise DataError(
-                f"data.root: no image in {', '.join(empty)} of {shown(self.root)}; fill or remove it"
-            )
-        ignored = [path for path in entries if not path.is_dir()]
-        ignored += [path for files in found.values() for path in files if not is_image_name(path)]
-        _tell_ignored([shown(path.relative_to(self.root)) for path in ignored])
-        return images
-
     def read(self) -> dict[str, LabelledImages]:
-        images = self.find()
-        self.classes = list(images)
-        label = np.repeat(np.arange(len(images)), [len(files) for files in images.values()])
-        paths = [path for files in images.values() for path in files]
-        files = read_images(paths, self.root, smallest=self.patch_size or 1)
+        found = find_images(self.root)
+        self.classes = found.classes
+        files = read_images(found.paths, self.root, smallest=self.patch_size or 1)
         pixels = as_one_mode([file.pixels for file in files])
-        names = [shown(path.relative_to(self.root)) for path in paths]
+        names = [shown(path.relative_to(self.root)) for path in found.paths]
         group = [file.sha256 for file in files]
-        _check_twins(group, label, names)
-        rows = split_groups(group, label, **self.fractions, seed=self.split_seed)
-        _check_shares(rows, label, group, self.classes)
+        _check_twins(group, found.label, names)
+        rows = self._split(found, group)
+        _tell_shared(rows, group, names)
         self.names = {split: [names[row] for row in part] for split, part in rows.items()}
-        return {split: labelled([pixels[row] for row in part], label[part]) for split, part in rows.items()}
+        return {
+            split: labelled([pixels[row] for row in part], found.label[part]) for split, part in rows.items()
+        }
 
-
-def _files(folder: Path) -> list[Path]:
-    """Return all files below a folder in a fixed order; hidden folders are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
-def _tell_ignored(names: list[str]) -> None:
-    if names:
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        log.info(
-            "ignored %d files that are no images of a class: %s%s", len(names), ", ".join(names[:10]), more
+    def _split(self, found: ClassFolders, group: list[str]) -> dict[str, np.ndarray]:
+        """Return the rows of each split: those of its folder, and what has none is held out of train."""
+        named = np.full(len(group), "train") if found.split is None else found.split
+        rows = {split: np.flatnonzero(named == split) for split in ("train", "val", "test")}
+        train, label = rows["train"], found.label
+        held = split_groups(
+            [group[row] for row in train], label[train], **self.fractions, seed=self.split_seed
         )
+        parts = {"train": train[held["train"]]}
+        for split in ("val", "test"):
+            if len(rows[split]):
+                parts["train"] = np.sort(np.append(parts["train"], train[held[split]]))
+            else:
+                parts[split] = train[held[split]]
+        _check_shares(parts, label, group, self.classes)
+        return {split: parts.get(split, rows[split]) for split in rows}
 
 
 def _check_twins(group: list[str], label: np.ndarray, names: list[str]) -> None:
@@ -119,6 +99,17 @@ def _check_twins(group: list[str], label: np.ndarray, names: list[str]) -> None:
         raise DataError(
             f"data.root: {len(twins)} images are in two classes; keep each in one:\n  " + "\n  ".join(twins)
         )
+
+
+def _tell_shared(rows: dict[str, np.ndarray], group: list[str], names: list[str]) -> None:
+    """Warn of images that are in two splits: what is reached on them says nothing."""
+    first: dict[str, int] = {}
+    shared = []
+    for part in rows.values():
+        shared += [f"{names[row]} = {names[first[group[row]]]}" for row in part if group[row] in first]
+        first |= {group[row]: row for row in part}
+    if shared:
+        log.warning("%d images are in two splits: %s", len(shared), ", ".join(shared[:10]))
 
 
 def _check_shares(
