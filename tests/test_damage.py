@@ -82,6 +82,30 @@ def test_a_mistake_found_by_a_data_worker_is_its_own_line() -> None:
     assert "Traceback" in told.value.details
 
 
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "the GPU"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            "the machine",
+        ),
+    ],
+)
+def test_memory_that_is_full_is_one_line_with_the_words_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    def fill(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("patchsets.task.classification.Classification.training_values", fill)
+    with pytest.raises(UserError) as told:
+        start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
+    words = "hparams.batch_size=64 or hparams.patches=6 or hparams.width=16 or hparams.depth=1"
+    assert str(told.value) == f"the memory of {where} is full; lower {words}"
+    assert status(tmp_path / "patch_sets" / "latest") == "failed"
+
+
 @dataclass
 class Pair:
     """A batch of a user's own type."""

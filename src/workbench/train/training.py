@@ -1,7 +1,8 @@
 """The part of an experiment that needs torch: build what a configuration names, train, test, tell."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from workbench.common.errors import ConfigError, RankFailed
+from workbench.common.errors import ConfigError, RankFailed, UserError
 from workbench.common.private_parts import without_signal_handlers
 from workbench.config.build import build, build_later
 from workbench.config.checks import GIVEN
@@ -62,8 +63,25 @@ def train(
     `give_up` ends the process where another rank failed and this one waits for it for ever.
     """
     task, trainer = parts.task, parts.trainer
-    with together(trainer, folder, give_up), workers_told():
+    with together(trainer, folder, give_up), workers_told(), memory_told(config):
         return task.run(trainer, resume_from=parts.checkpoint)
+
+
+TO_LOWER = ("batch_size", "image_size", "patches", "width", "depth")  # what memory grows with
+
+
+@contextmanager
+def memory_told(config: DictConfig) -> Iterator[None]:
+    """Turn a lack of memory, on the GPU or beside it, into a line with the words to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        is_on_gpu = isinstance(error, torch.OutOfMemoryError)
+        if not (is_on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+            raise
+        words = [f"hparams.{key}={config.hparams[key]}" for key in TO_LOWER if config.hparams.get(key)]
+        where = "the GPU" if is_on_gpu else "the machine"
+        raise UserError(f"the memory of {where} is full; lower {' or '.join(words)}") from error
 
 
 def save_model(parts: Parts, config: DictConfig, folder: Path) -> str:
