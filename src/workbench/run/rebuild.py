@@ -1,0 +1,185 @@
+"""A run's code and environment, made again in a new folder from code.zip and lock.txt, and run there.
+
+Imports the standard library alone: it works where nothing but Python and uv are installed.
+"""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.files import read_json
+from workbench.run.snapshot import CODE, LOCK, OWN
+
+# uv has names of its own for pip's settings.
+PIP_TO_UV = {
+    "PIP_FIND_LINKS": "UV_FIND_LINKS",
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+    "PIP_CERT": "SSL_CERT_FILE",
+}
+PIN = re.compile(r"^([\w.-]+)==([^\s\\]+)((?: \\\n    --hash=\S+)*)", re.MULTILINE)
+
+
+def take_run(name: str, output: Path) -> Path:
+    """Return the run folder that a name means: a folder, a zip of one, `mlflow:<run id>`, or a run's name.
+
+    What is no folder here is unpacked into `<output>/original`. Raises ConfigError where there is no run.
+    """
+    path = Path(name).expanduser()
+    if path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(output / "original")
+        return _only_run(output / "original", name)
+    if (path / "config.yaml").is_file():
+        return path.resolve()
+    from workbench.run.folder import find_folders, the_only
+
+    found = find_folders(name)
+    if not found and name.startswith("mlflow:"):
+        return _download(name.removeprefix("mlflow:"), output / "original")
+    return the_only(found, name, "run")
+
+
+def _only_run(folder: Path, name: str) -> Path:
+    places = [
+        path.parent for path in (folder / "config.yaml", *folder.glob("*/config.yaml")) if path.is_file()
+    ]
+    if len(places) != 1:
+        raise ConfigError(f"run: {name} holds {len(places)} run folders; zip one")
+    return places[0]
+
+
+def _download(run_id: str, folder: Path) -> Path:
+    try:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        from workbench.tracking.mlflow import tracking_uri
+    except ImportError as error:
+        raise ConfigError(f"run: mlflow:{run_id} needs {error.name}: uv run --with mlflow ...") from error
+    try:
+        download_artifacts(run_id=run_id, dst_path=str(folder), tracking_uri=tracking_uri())
+    except MlflowException as error:
+        raise ConfigError(f"run: mlflow:{run_id} is not at {tracking_uri()}: {error.message}") from error
+    return _only_run(folder, f"mlflow:{run_id}")
+
+
+def unpack_code(run: Path, output: Path) -> Path:
+    """Unpack the run's code into `<output>/code` and return that; nothing is run yet."""
+    archive = run / CODE
+    if not archive.is_file():
+        raise ConfigError(
+            f"run: {run} keeps no {CODE} (version 0.1 made it); python src/train.py repeat={run} runs it "
+            "with the code of this workspace"
+        )
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(output / "code")
+    except zipfile.BadZipFile as error:
+        raise UserError(f"run: {archive} is damaged: {error}") from error
+    return output / "code"
+
+
+def read_lock(path: Path) -> dict[str, str]:
+    """Return the versions that a lock.txt names, by package."""
+    return {name: version for name, version, _ in PIN.findall(path.read_text(encoding="utf-8"))}
+
+
+def missing_here(run: Path) -> dict[str, str]:
+    """Return the version that is here, or none, of each package that the run had in another version."""
+    record: Mapping[str, Any] = read_json(run / "environment.json") or {}
+    here = {_plain(each.name): each.version for each in importlib.metadata.distributions()}
+    wanted = read_lock(run / LOCK)
+    found = {name: here.get(name, "none") for name, version in wanted.items() if here.get(name) != version}
+    python = ".".join(map(str, sys.version_info[:2]))
+    if not str(record.get("python", python)).startswith(f"{python}."):
+        found["python"] = python
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def build_environment(run: Path, output: Path) -> Path:
+    """Install the run's Python and packages into `<output>/.venv` by uv; return its interpreter."""
+    uv = shutil.which(
+        "uv", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+    )
+    if uv is None:
+        raise UserError(
+            "uv is not installed, and this Python has other packages than the run: pip install uv"
+        )
+    settings = {theirs: os.environ[pips] for pips, theirs in PIP_TO_UV.items() if pips in os.environ}
+    environment = settings | dict(os.environ)
+    record: Mapping[str, Any] = read_json(run / "environment.json") or {}
+    wanted = ".".join(str(record.get("python", "3.11")).split(".")[:2])
+    python = output / ".venv" / "bin" / "python"
+
+    def call(*words: str) -> None:
+        done = subprocess.run([uv, *words], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"uv {' '.join(words[:2])}: {done.stderr.strip() or done.returncode}")
+
+    call("venv", "--quiet", "--python", wanted, str(output / ".venv"))
+    install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), "--no-deps")
+    pins = PIN.findall((run / LOCK).read_text(encoding="utf-8"))
+    with TemporaryDirectory() as folder:
+        for name, option in (("hashed.txt", ["--require-hashes"]), ("plain.txt", [])):
+            lines = [
+                f"{pin}=={version}{hashes}" for pin, version, hashes in pins if bool(hashes) == bool(option)
+            ]
+            Path(folder, name).write_text("\n".join([*lines, ""]), encoding="utf-8")
+            if lines:
+                call(*install, *option, "-r", str(Path(folder, name)))
+    return python
+
+
+def run_again(run: Path, python: Path, code: Path, words: list[str], output: Path) -> Path:
+    """Run the unpacked code on the run's own configuration; return the new run folder.
+
+    Raises UserError, with the last line it printed, where it fails.
+    """
+    record: Mapping[str, Any] = read_json(run / "environment.json") or {}
+    path = os.pathsep.join(filter(None, [str(code / OWN), os.environ.get("PYTHONPATH", "")]))
+    threads = {"OMP_NUM_THREADS": str(record["threads"])} if "threads" in record else {}
+    there = Path(str(record.get("directory", "")))  # where relative paths of the configuration begin
+    outputs = output / "outputs"
+    command = [
+        str(python),
+        str(code / "src" / "train.py"),
+        f"repeat={_quoted(run)}",
+        f"outputs={_quoted(outputs)}",
+    ]
+    with (output / "console.txt").open("w", encoding="utf-8") as console:
+        done = subprocess.run(
+            [*command, "loggers=[]", *words],
+            env={**threads, **os.environ, "PYTHONPATH": path},
+            cwd=there if there.is_dir() else Path.cwd(),
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    made = [path.parent for path in outputs.glob("*/*/config.yaml") if not path.parent.is_symlink()]
+    if done.returncode or len(made) != 1:
+        lines = (output / "console.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
+        raise UserError(
+            f"the repetition failed: {last.removeprefix('error: ')} (see {output / 'console.txt'})"
+        )
+    return made[0]
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as the value of an override."""
+    escaped = str(path.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
