@@ -1,14 +1,19 @@
 """What a run was made of: command, code, packages, hardware; written before the first step."""
 
 import json
+import logging
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
@@ -16,6 +21,10 @@ from workbench.common.errors import DataError
 from workbench.common.files import read_json, write_json
 from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
+from workbench.run.snapshot import CODE, LOCK, keep_code, keep_lock
+from workbench.run.trial import is_trial
+
+log = logging.getLogger(__name__)
 
 
 def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> None:
@@ -24,6 +33,23 @@ def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> 
     _write(folder / "overrides.yaml", OmegaConf.to_yaml(overrides))
     _write(folder / "uncommitted.diff", _git("diff", "HEAD") or "")
     write_json(folder / "environment.json", environment(config))
+    _keep_sources(folder, list(config.trusted_targets))
+
+
+def _keep_sources(folder: Path, trusted: Sequence[str]) -> None:
+    """Write code.zip and lock.txt; a trial's are those of its sweep under a second name, where they agree."""
+    if not is_trial(folder):
+        keep_code(folder / CODE, trusted)
+        keep_lock(folder / LOCK, _packages())
+        return
+    sweep = folder.parent
+    with FileLock(sweep / ".sources.lock"):  # a sweep has several workers
+        if not (sweep / CODE).is_file():
+            keep_code(sweep / CODE, trusted)
+            keep_lock(sweep / LOCK, _packages())
+    if changed := keep_code(folder / CODE, trusted, sweep / CODE):
+        log.warning("the code has changed since this sweep began: %s", ", ".join(changed[:10]))
+    keep_lock(folder / LOCK, _packages(), sweep / LOCK)
 
 
 def kept_overrides(folder: Path) -> list[str]:
@@ -53,9 +79,11 @@ def environment(config: DictConfig) -> dict[str, Any]:
         "seed": config.seed,
         "commit": _git("rev-parse", "HEAD"),
         "untracked": (_git("ls-files", "--others", "--exclude-standard") or "").splitlines(),
+        "threads": _threads(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
+        "processor": _processor(),
         "cpus": os.cpu_count(),
         "gpus": _gpus(),
         "packages": _packages(),
@@ -68,6 +96,20 @@ def _git(*words: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace").strip("\n")
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _processor() -> str:
+    """Return the processor's name: other ones may round otherwise."""
+    with suppress(OSError):
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return found[1] if found else platform.processor()
+    return platform.processor()
 
 
 def _gpus() -> list[str]:

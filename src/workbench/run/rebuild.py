@@ -5,7 +5,6 @@ Imports the standard library alone: it works where nothing but Python and uv are
 
 import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.files import read_json
-from workbench.run.snapshot import CODE, LOCK, OWN
+from workbench.run.snapshot import CODE, LOCK, OWN, PIN, plain_name, read_lock
 
 # uv has names of its own for pip's settings.
 PIP_TO_UV = {
@@ -26,7 +25,6 @@ PIP_TO_UV = {
     "PIP_EXTRA_INDEX_URL": "UV_INDEX",
     "PIP_CERT": "SSL_CERT_FILE",
 }
-PIN = re.compile(r"^([\w.-]+)==([^\s\\]+)((?: \\\n    --hash=\S+)*)", re.MULTILINE)
 
 
 def take_run(name: str, output: Path) -> Path:
@@ -89,25 +87,16 @@ def unpack_code(run: Path, output: Path) -> Path:
     return output / "code"
 
 
-def read_lock(path: Path) -> dict[str, str]:
-    """Return the versions that a lock.txt names, by package."""
-    return {name: version for name, version, _ in PIN.findall(path.read_text(encoding="utf-8"))}
-
-
 def missing_here(run: Path) -> dict[str, str]:
     """Return the version that is here, or none, of each package that the run had in another version."""
     record: Mapping[str, Any] = read_json(run / "environment.json") or {}
-    here = {_plain(each.name): each.version for each in importlib.metadata.distributions()}
+    here = {plain_name(each.name): each.version for each in importlib.metadata.distributions()}
     wanted = read_lock(run / LOCK)
     found = {name: here.get(name, "none") for name, version in wanted.items() if here.get(name) != version}
     python = ".".join(map(str, sys.version_info[:2]))
     if not str(record.get("python", python)).startswith(f"{python}."):
         found["python"] = python
     return found
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def build_environment(run: Path, output: Path) -> Path:
@@ -121,16 +110,18 @@ def build_environment(run: Path, output: Path) -> Path:
         )
     settings = {theirs: os.environ[pips] for pips, theirs in PIP_TO_UV.items() if pips in os.environ}
     environment = settings | dict(os.environ)
-    record: Mapping[str, Any] = read_json(run / "environment.json") or {}
-    wanted = ".".join(str(record.get("python", "3.11")).split(".")[:2])
     python = output / ".venv" / "bin" / "python"
 
-    def call(*words: str) -> None:
+    def call(*words: str) -> bool:
         done = subprocess.run([uv, *words], env=environment, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
+        if done.returncode and words[0] == "pip":
             raise UserError(f"uv {' '.join(words[:2])}: {done.stderr.strip() or done.returncode}")
+        return done.returncode == 0
 
-    call("venv", "--quiet", "--python", wanted, str(output / ".venv"))
+    version = str((read_json(run / "environment.json") or {}).get("python", "3.11"))
+    versions = (version, version.rpartition(".")[0])  # exactly the run's, else one as near as there is
+    if not any(call("venv", "--quiet", "--python", each, str(output / ".venv")) for each in versions):
+        raise UserError(f"uv has no Python {version}: uv python install {version}")
     install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), "--no-deps")
     pins = PIN.findall((run / LOCK).read_text(encoding="utf-8"))
     with TemporaryDirectory() as folder:

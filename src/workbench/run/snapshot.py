@@ -25,6 +25,7 @@ PARTS = ("src", "config", "hydra")  # of the workspace; the files beside them ar
 OWN = "own"  # the folder in code.zip of packages from outside the workspace
 LARGEST = 1_000_000  # bytes: a larger file is data
 NEVER = re.compile(r"^LEFT_OUT\.txt$|(^|/)(\.env[^/]*|__pycache__|[^/]*\.egg-info|\.git|\.venv)(/|$)")
+PIN = re.compile(r"^([\w.-]+)==([^\s\\]+)((?: \\\n    --hash=\S+)*)", re.MULTILINE)  # of lock.txt
 NOT_LOCKED = ("patchsets", "pip", "uv")  # the workspace itself, and what installs packages
 SAME_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same files make the same archive
 
@@ -165,10 +166,16 @@ def keep_lock(path: Path, packages: dict[str, str], earlier: Path | None = None)
     known = _hashed_lines()
     lines = []
     for name, version in packages.items():
-        pin = f"{_plain(name)}=={version}"
-        if _plain(name) not in NOT_LOCKED:
+        pin = f"{plain_name(name)}=={version}"
+        if plain_name(name) not in NOT_LOCKED:
             lines.append(known.get(pin, pin))
     _put(path, "\n".join([*lines, ""]).encode(), earlier)
+
+
+def read_lock(path: Path) -> dict[str, str]:
+    """Return the versions that a lock.txt names, by package; none where there is no such file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {name: version for name, version, _ in PIN.findall(text)}
 
 
 def _hashed_lines() -> dict[str, str]:
@@ -181,5 +188,6 @@ def _hashed_lines() -> dict[str, str]:
     return {pin: f"{pin} \\\n{hashes.rstrip()}" for pin, hashes in found}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a package's name as every tool may spell it: PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()

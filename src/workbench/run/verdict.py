@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.common.files import read_json
-from workbench.run.snapshot import CODE, differing_files
+from workbench.run.snapshot import CODE, LOCK, differing_files, read_lock
 
 HARDWARE = ("processor", "cpus", "gpus")
 NAMED = 3  # of the files, packages or keys that differ
@@ -119,7 +119,7 @@ def made_differently(original: Path, repeated: Path) -> dict[str, str]:
     one, other = (read_json(folder / "environment.json") or {} for folder in (original, repeated))
     found = {
         "code": _code(original, repeated),
-        "packages": _pairs(one.get("packages") or {}, other.get("packages") or {}),
+        "packages": _pairs(read_lock(original / LOCK), read_lock(repeated / LOCK)),
         "data": _pairs(read_json(original / "data.json") or {}, read_json(repeated / "data.json") or {}),
     }
     for what in ("seed", "threads", "python", *HARDWARE):
