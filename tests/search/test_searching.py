@@ -1,6 +1,7 @@
 """A sweep reaches its goal, records what fails, and goes on where it was stopped."""
 
 import csv
+import math
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from pretend import Trials, sweep
 
+from workbench.common.errors import ConfigError
 from workbench.run.summary import Recording
 from workbench.search.report import Report
 from workbench.search.results import Goal
@@ -174,10 +176,71 @@ def test_every_sampler_gives_trials_within_the_bounds(tmp_path: Path, sampler: s
     assert all(1e-5 <= rate <= 1e-1 for rate in trials.rates)
 
 
-def test_a_value_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
-    folder = tmp_path / "grid"
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_finished_run_is_finished_whatever_it_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = Trials()
+    trials.validates = False
+    words = ["seed=range(0,11)", "hparams.learning_rate=1e-2"]
+    assert sweep(tmp_path / "grid", trials, *words) == 0
+    said = capsys.readouterr().out
+    assert len(trials.rates) == 11 and results(tmp_path / "grid")["finished_trials"] == 11
+    assert "trial 3: finished, the run logged no val/loss; it logged no metric of an epoch" in said
+    assert "best" not in said and "failed" not in said
+    assert {row["state"] for row in rows_of(tmp_path / "grid")} == {"finished"}
+    again = Trials()
+    assert sweep(tmp_path / "grid", again, *words) == 0 and again.rates == []
+
+
+def test_a_metric_that_no_run_logs_is_said_and_fails_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["hparams.learning_rate=1e-3,1e-2", "sweep.metric=val/f1", "sweep.direction=maximize"]
-    assert sweep(folder, Trials(), *words) == 1
-    trial = open_study(folder).trials[0]
-    assert trial.state.name == "FAIL"
-    assert "logged no val/f1; it logged val/accuracy, val/loss" in trial.user_attrs["error"]
+    assert sweep(tmp_path / "grid", Trials(), *words) == 0
+    said = capsys.readouterr().out
+    assert "finished, the run logged no val/f1; it logged val/accuracy, val/loss" in said
+    assert results(tmp_path / "grid")["best"] == []
+    trials = Trials()
+    assert sweep(tmp_path / "study", trials, *STUDY, *words[1:], "sweep.n_trials=50") == 1
+    assert len(trials.rates) == 10  # a search that learns nothing gives up
+
+
+def test_a_search_never_chooses_by_the_test_split(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sweep.metric: test/loss is of the test split"):
+        sweep(tmp_path / "grid", Trials(), *GRID, "sweep.metric=test/loss", "sweep.direction=minimize")
+
+
+def test_a_grid_over_seeds_is_one_result_and_never_a_best_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(tmp_path / "grid", Trials(), "seed=0,1,2", "hparams.learning_rate=1e-2") == 0
+    said = capsys.readouterr().out
+    assert "mean ± standard deviation over seed, 3 runs:" in said and "best" not in said
+    assert "test/accuracy  0.51 ± 0.01\n" in said and "val/loss       1.111 ± 0.11\n" in said
+    found = results(tmp_path / "grid")
+    assert found["best"] == [] and found["repeats"][0]["means"]["test/accuracy"] == pytest.approx(0.51)
+    assert not (tmp_path / "grid/figures").exists()
+
+
+def test_a_choice_among_seeds_is_made_by_their_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(tmp_path / "grid", Trials(), "hparams.learning_rate=1e-2,1e-3", "seed=0,6") == 0
+    said = capsys.readouterr().out
+    assert "best: hparams.learning_rate=0.001, val/loss 0.3333 ± 0.47 over seed" in said
+    best = results(tmp_path / "grid")["best"]
+    assert best["trials"] == ["2", "3"] and best["deviations"]["val/loss"] == pytest.approx(2**0.5 / 3)
+    assert best["command"].endswith("hparams.learning_rate=0.001 seed=0,6 -m")
+
+
+def test_the_table_holds_all_digits_test_metrics_seconds_and_folders(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "grid", Trials(), "hparams.learning_rate=0.0012345678901,1e-2") == 0
+    first, _ = rows_of(tmp_path / "grid")
+    assert first["learning_rate"] == "0.0012345678901" and first["folder"] == str(tmp_path / "grid/0")
+    assert float(first["val/loss"]) == (math.log10(0.0012345678901) + 3) ** 2 == float(first["test/loss"])
+    assert first["state"] == "finished" and float(first["seconds"]) >= 0

@@ -58,22 +58,21 @@ def best_values(folder: Path, monitor: str, mode: str, metrics: list[str]) -> li
 
     Raises LookupError where the run has logged none.
     """
-    rows = [row for row in read_metrics(folder) if row.axis == "epoch"]
+    rows = [row for row in read_metrics(folder) if row.axis == "epoch" and not row.name.startswith("test/")]
     kept = _best_epoch(rows, monitor, mode)
     values = {row.name: row.value for row in rows if row.epoch == kept}
     for name in metrics:
         if name not in values:
-            known = ", ".join(sorted(each for each in values if not each.startswith("test/")))
+            known = ", ".join(sorted(values)) or "no metric of an epoch"
             raise LookupError(f"the run logged no {name}; it logged {known}")
     return [values[name] for name in metrics]
 
 
 def _best_epoch(rows: list[Row], monitor: str, mode: str) -> int:
+    """Return the best epoch; where nothing tells, the last one, whose weights are tested then."""
     sign = 1 if mode == "min" else -1
     watched = [(sign * row.value, row.epoch) for row in rows if row.name == monitor]
-    if not watched:
-        raise LookupError(f"the run logged no {monitor}")
-    return min(watched)[1]
+    return min(watched)[1] if watched else max((row.epoch for row in rows), default=0)
 
 
 RESULTS = "optimization_results.yaml"

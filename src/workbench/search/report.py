@@ -12,6 +12,7 @@ from workbench.config.command import train_command
 from workbench.run.trial import RESULTS, TABLE
 from workbench.search import study as studies
 from workbench.search.figures import draw
+from workbench.search.repeats import Repeats
 from workbench.search.results import Goal, Job, Results
 from workbench.search.space import Space
 
@@ -28,6 +29,7 @@ class Report:
     def __init__(self, study: "Study", space: Space, goal: Goal, folder: Path) -> None:
         self.study, self.space, self.goal, self.folder = study, space, goal, folder
         self.results = Results(study, space, goal, folder)
+        self.repeats = Repeats(self.results)
         self._said: set[str] = set()
 
     def begin(self) -> None:
@@ -43,14 +45,13 @@ class Report:
         """Say which trial begins."""
         print(f"trial {job.folder.name}: {' '.join(job.words[len(self.space.fixed) :])}", flush=True)
 
-    def ended(self, job: Job, error: str | None) -> None:
-        """Say how a trial ended, and keep the best so far on disk."""
+    def ended(self, job: Job, error: str | None, lack: str | None) -> None:
+        """Say how a trial ended, and what it lacks of the metrics; keep the best so far on disk."""
         trial = self.study.get_trials(deepcopy=False)[job.trial.number]
-        ended_as = "pruned" if trial.state.name == "PRUNED" else "finished"
-        shown = f"failed: {error}" if error else f"{ended_as}, {self._values(trial)}"
+        shown = f"failed: {error}" if error else f"{self.results.state(trial)}, {lack or self._values(trial)}"
         print(f"trial {job.folder.name}: {shown}", flush=True)
         with self._alone():
-            self.results.write_best()
+            self._write_best()
 
     def taken_up(self, number: int) -> None:
         """Say that a trial whose process died is to be run again."""
@@ -72,9 +73,18 @@ class Report:
     def write(self) -> None:
         """Write what remains of a sweep: the best, all trials as a table, and figures."""
         with self._alone():
-            self.results.write_best()
+            self._write_best()
             self.results.write_table()
-            draw(self.study, self.results.ranked(), self.goal, self.space, self.folder / "figures")
+            if self.repeats.chosen or not self.repeats.repeated:
+                draw(self.study, self.results.ranked(), self.goal, self.space, self.folder / "figures")
+
+    def _write_best(self) -> None:
+        if not self.repeats.repeated:
+            return self.results.write_best()
+        groups = self.repeats.groups()
+        best = self.repeats.best(groups)
+        describe = self.repeats.description
+        return self.results.write_best([describe(best)] if best else [], [describe(one) for one in groups])
 
     def show(self) -> None:
         """Print the table of trials, what failed with its log, and the best command."""
@@ -90,7 +100,9 @@ class Report:
             name = studies.folder_name(trial)
             yield f"\n  trial {name} failed: {trial.user_attrs.get(studies.ERROR, 'its process died')}"
             yield f"    log: {typed(_log(self.folder / name))}"
-        for trial in self.results.best():
+        if self.repeats.repeated:
+            yield from self.repeats.lines()
+        for trial in [] if self.repeats.repeated else self.results.best():
             yield f"\n  best: trial {studies.folder_name(trial)}, {self._values(trial)}"
             yield f"    {self.results.command(trial)}"
         yield f"\n  results  {typed(self.folder / RESULTS)}"

@@ -3,8 +3,8 @@
 What the trials of a sweep have reached: which count, which failed, which is best; kept in two files.
 """
 
-import csv
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ import yaml
 
 from workbench.common.files import appearing_whole
 from workbench.common.redaction import redact
+from workbench.common.table import render
 from workbench.config.command import train_command
+from workbench.run.summary import read_summary
 from workbench.run.trial import RESULTS, TABLE
 from workbench.search import study as studies
 from workbench.search.space import Space
@@ -79,10 +81,29 @@ class Results:
             return list(self.study.best_trials)
         return [trial for trial in self.ranked()[:1] if trial.state.name == "COMPLETE"]
 
+    def fixed_words(self) -> list[str]:
+        """Return the words that hold for every trial, and that its own command needs."""
+        fixed = [word for word in self.space.fixed if not word.lstrip("+").startswith("sweep.")]
+        return [*self.space.for_hydra, *fixed]
+
     def command(self, trial: "FrozenTrial") -> str:
         """Return the command that runs a trial alone."""
-        fixed = [word for word in self.space.fixed if not word.lstrip("+").startswith("sweep.")]
-        return redact(train_command([*self.space.for_hydra, *fixed, *self.space.words(trial.params)]))
+        return redact(train_command([*self.fixed_words(), *self.space.words(trial.params)]))
+
+    def state(self, trial: "FrozenTrial") -> str:
+        """Return finished or pruned; the study calls pruned too what finished without the metric."""
+        if trial.state.name != "PRUNED" or self._summary(trial).get("status") == "finished":
+            return "finished"
+        return "pruned"
+
+    def metrics(self, trial: "FrozenTrial") -> dict[str, float]:
+        """Return what a trial reached: the metrics that are sought, and those of the test split."""
+        sought = dict(zip(self.goal.metrics, trial.values or [], strict=False))
+        reached = self._summary(trial).get("metrics", {})
+        return sought | {name: value for name, value in reached.items() if name.startswith("test/")}
+
+    def _summary(self, trial: "FrozenTrial") -> dict[str, Any]:
+        return read_summary(self.folder / studies.folder_name(trial))
 
     def rows(self) -> list[list[str]]:
         """Return a table of the finished trials, the best first, under a row of names."""
@@ -91,27 +112,50 @@ class Results:
         for trial in self.ranked():
             values = [_short(trial.params.get(name)) for name in names]
             reached = [f"{value:.6g}" for value in trial.values or []]
-            pruned = "pruned" if trial.state.name == "PRUNED" else ""
+            reached += ["-"] * (len(self.goal.metrics) - len(reached))
+            pruned = "pruned" if self.state(trial) == "pruned" else ""
             rows.append([studies.folder_name(trial), *values, *reached, pruned])
         return rows
 
     def write_table(self) -> None:
-        """Write trials.csv."""
-        path = self.folder / TABLE
-        with appearing_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(self.rows())
+        """Write trials.csv: all digits of what each finished trial reached, its seconds, its run folder."""
+        trials = self.ranked()
+        metrics = list(dict.fromkeys([*self.goal.metrics, *(m for t in trials for m in self.metrics(t))]))
+        names = {
+            parameter.name: parameter.name.removeprefix("hparams.") for parameter in self.space.parameters
+        }
+        columns = ["trial", "state", *names.values(), *metrics, "seconds", "folder"]
+        rows = [
+            {
+                "trial": studies.folder_name(trial),
+                "state": self.state(trial),
+                **{short: trial.params.get(name) for name, short in names.items()},
+                **self.metrics(trial),
+                "seconds": _seconds(self._summary(trial)),
+                "folder": str(self.folder / studies.folder_name(trial)),
+            }
+            for trial in trials
+        ]
+        with appearing_whole(self.folder / TABLE) as temporary:
+            temporary.write_text(render(rows, columns, "csv") + "\n", encoding="utf-8")
 
-    def write_best(self) -> None:
-        """Write optimization_results.yaml: the best so far, and what failed."""
-        best = [self._description(trial) for trial in self.best()]
+    def write_best(self, best: Sequence[Any] | None = None, repeats: Sequence[Any] = ()) -> None:
+        """Write optimization_results.yaml: the best so far, and what failed.
+
+        `best` stands in place of the best trials, and `repeats` are means over runs, all in plain values.
+        """
+        if best is None:
+            best = [self._description(trial) for trial in self.best()]
         content: dict[str, Any] = {
             "command": redact(train_command(sys.argv[1:])),
             "study": self.study.study_name,
             "metrics": dict(zip(self.goal.metrics, self.goal.directions, strict=True)),
             "finished_trials": len(self.finished()),
             "failed_trials": [studies.folder_name(trial) for trial in self.failed()],
-            "best": best[0] if len(best) == 1 and len(self.goal.metrics) == 1 else best,
+            "best": best[0] if len(best) == 1 and len(self.goal.metrics) == 1 else list(best),
         }
+        if repeats:
+            content["repeats"] = list(repeats)
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         with appearing_whole(self.folder / RESULTS) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -123,6 +167,15 @@ class Results:
             "parameters": dict(trial.params),
             "command": self.command(trial),
         }
+
+
+def _seconds(summary: dict[str, Any]) -> float | None:
+    """Return how long a run took."""
+    if "seconds" in summary:
+        return float(summary["seconds"])
+    if "ended" in summary:
+        return round(float(summary["ended"]) - float(summary["started"]), 3)
+    return None
 
 
 def _short(value: Any) -> str:

@@ -93,7 +93,7 @@ class Sweep:
 
     def _goes_on(self) -> bool:
         """Wait for trials that others run; False once there is nothing left to do here."""
-        if self.failures >= FAILURES_IN_A_ROW and self.goal.n_trials is not None:
+        if self._gives_up():
             return False
         self._take_up_the_dead()
         while not self._has_next() and studies.running(self.study):
@@ -101,6 +101,10 @@ class Sweep:
             time.sleep(LOOK_EVERY)
             self._take_up_the_dead()
         return self._has_next()
+
+    def _gives_up(self) -> bool:
+        """Tell whether a search only fails; a grid is run whole."""
+        return self.failures >= FAILURES_IN_A_ROW and self.goal.n_trials is not None
 
     def _has_next(self) -> bool:
         if studies.waiting(self.study):
@@ -119,7 +123,7 @@ class Sweep:
             self._ended(job, result)
 
     def _jobs(self) -> Iterator[Job]:
-        while self._has_next() and self.failures < FAILURES_IN_A_ROW:
+        while self._has_next() and not self._gives_up():
             yield self._ask()
 
     def _ask(self) -> Job:
@@ -150,23 +154,26 @@ class Sweep:
         """Tell the study how a trial ended, by what its run folder says."""
         del self.mine[job.trial.number]
         ended_as = status(job.folder)
+        error = lack = None
         if ended_as in WHOLE:
-            error = self._tell(job.trial.number, job.folder, ended_as)
+            lack = self._tell(job.trial.number, job.folder, ended_as)
         else:
             error = _reason(job.folder, ended_as, result)
-        self.failures = self.failures + 1 if error else 0
+        self.failures = self.failures + 1 if error or lack else 0
         if error:
             job.trial.set_user_attr(studies.ERROR, error)
             studies.fail(self.study, job.trial.number)
-        self.report.ended(job, error)
+        self.report.ended(job, error, lack)
 
     def _tell(self, number: int, folder: Path, ended_as: str) -> str | None:
-        """Record a trial that ended as it should; return what is wrong with its values, if anything is."""
+        """Record a trial that ended as it should; return what it lacks of the metrics, if anything."""
         try:
             values = best_values(folder, self.goal.monitor, self.goal.mode, self.goal.metrics)
         except LookupError as error:
+            studies.tell(self.study, number, None)
             return str(error.args[0])
         if any(value != value for value in values):
+            studies.tell(self.study, number, None)
             return f"{', '.join(self.goal.metrics)}: not a number"
         studies.tell(self.study, number, values if ended_as == "finished" else None)
         self.parent.record(number, dict(zip(self.goal.metrics, values, strict=True)))
@@ -181,7 +188,8 @@ class Sweep:
             ended_as = status(folder)
             if ended_as == "running":  # its own process lives on
                 continue
-            if ended_as in WHOLE and self._tell(trial.number, folder, ended_as) is None:
+            if ended_as in WHOLE:
+                self._tell(trial.number, folder, ended_as)
                 continue
             if studies.fail(self.study, trial.number):
                 studies.enqueue_again(self.study, trial)
@@ -191,7 +199,8 @@ class Sweep:
         """Leave trials that were interrupted to the next start of the same command."""
         for job in self.mine.values():
             ended_as = status(job.folder)
-            if ended_as in WHOLE and self._tell(job.trial.number, job.folder, ended_as) is None:
+            if ended_as in WHOLE:
+                self._tell(job.trial.number, job.folder, ended_as)
                 continue
             if studies.fail(self.study, job.trial.number):
                 studies.enqueue_again(self.study, job.trial)

@@ -105,6 +105,10 @@ def _goal(sweep: DictConfig, first: DictConfig, space: Space) -> Goal:
     if not isinstance(monitor, str) or not isinstance(mode, str):
         raise ConfigError(f"task: {first.task._target_} names no metric to choose its best epoch by")
     metrics = as_list(sweep.metric) or [monitor]
+    if tested := [name for name in metrics if name.startswith("test/")]:
+        raise ConfigError(
+            f"sweep.metric: {tested[0]} is of the test split, which must not choose; name one of val/"
+        )
     directions = as_list(sweep.direction)
     if not directions and metrics != [monitor]:
         raise ConfigError(f"sweep.direction: say minimize or maximize for {', '.join(metrics)}")
