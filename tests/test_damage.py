@@ -4,6 +4,7 @@ import errno
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from whole_command import QUICK
 from patchsets.data.bags import Bags
 from patchsets.data.batch import ImageBatch, not_finite
 from patchsets.data.vector_sets import LabelledSets
-from workbench.common.errors import ConfigError, DataError, UserError
+from workbench.common.errors import ConfigError, DataError, UserError, storage_trouble
 from workbench.config.choose import load_config
 from workbench.config.optimizers import make_optimizer
 from workbench.run.checkpoints import last_checkpoint
@@ -180,6 +181,22 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_epoch(
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     monkeypatch.undo()
     assert start(f"resume={folder}")
+
+
+def test_a_disk_without_inodes_is_not_said_to_lack_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert storage_trouble(full, tmp_path / "a" / "b") == "No space left on device"
+    monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_files=10, f_favail=0))
+    assert storage_trouble(full, tmp_path / "a" / "b") == "no inode is left on its disk (df -i)"
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr("workbench.train.experiment.write_provenance", refuse)
+    with pytest.raises(UserError, match=r"put that right, then: the same command again$"):
+        start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,13 @@
 import json
 import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from in_process import start
 from whole_command import QUICK, ROOT, Train
 
 from workbench.run.folder import make_folder, name_folder
@@ -92,6 +95,16 @@ def test_two_runs_of_one_second_differ(tmp_path: Path) -> None:
     assert make_folder(first)
     assert not make_folder(first)  # whoever comes second takes another name
     assert (tmp_path / "same" / "latest").resolve() == first
+
+
+def test_a_run_whose_name_is_taken_takes_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, ids = datetime.now(), iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("workbench.run.folder.datetime", SimpleNamespace(now=lambda: held))
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(ids))
+    for _ in range(2):
+        start(*QUICK, "hparams.max_epochs=1", "loggers=[]", f"outputs={tmp_path}")
+    ended = {folder.name[-4:]: status(folder) for folder in tmp_path.glob("patch_sets/2*")}
+    assert ended == {"aaaa": "finished", "bbbb": "finished"}
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12, where threads live

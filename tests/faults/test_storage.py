@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from in_process import make_folder, start
 from kill import assert_whole, run
 from same_result import assert_same, runs_in
 from script import fail
-from whole_command import QUICK
+from whole_command import QUICK, ROOT
 
 from patchsets.data.folder import Folder
 from workbench.run.summary import status
@@ -110,6 +111,37 @@ def test_outputs_on_a_full_disk(disk: Path, tmp_path: Path) -> None:
     said = fail(tmp_path / "screen", *WORDS, f"outputs={disk}")
     assert "No space left on device" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("inodes", [3, 5, 7, 12])
+def test_outputs_on_a_disk_without_inodes(tmp_path: Path, inodes: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount("-t", "tmpfs", "-o", f"size=4m,nr_inodes={inodes}", "tmpfs", str(disk))
+    try:
+        said = fail(tmp_path / "screen", *WORDS, f"outputs={disk}/o")
+        assert "no inode is left on its disk (df -i)" in said and "\n" not in said
+        left = [path.parent for path in disk.rglob("config.yaml")]
+        assert ("resume=" in said) == bool(left)
+        mount("-o", "remount,nr_inodes=1000", str(disk))
+        run(lambda: start(*([f"resume={left[0]}"] if left else [*WORDS, f"outputs={disk}/o"])))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("kilobytes", [4, 64])
+def test_shared_memory_is_full(tmp_path: Path, kilobytes: int) -> None:
+    fill = f"mount -t tmpfs -o size={kilobytes}k tmpfs /dev/shm && head -c 4096 /dev/zero > /dev/shm/fill"
+    words = [*WORDS, "+data.num_workers=2", f"outputs={tmp_path}"]
+    command = ["unshare", "-m", "sh", "-c", f'{fill} && exec "$0" "$@"', sys.executable]
+    if subprocess.run([*command, "-c", ""], capture_output=True).returncode:
+        pytest.skip("only root can mount")
+    done = subprocess.run(
+        [*command, ROOT / "src/train.py", *words], capture_output=True, text=True, timeout=120
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and "shared memory (/dev/shm)" in line and "data.num_workers" in line
+    assert status(runs_in(tmp_path)[0]) == "failed"
 
 
 @pytest.mark.parametrize("damaged", ["last.ckpt", "best.ckpt"])

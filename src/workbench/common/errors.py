@@ -3,8 +3,9 @@
 import difflib
 import errno
 import importlib.util
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Pruned(Exception):
 
 @contextmanager
 def storage_told(
-    folder: Path | str = "outputs", remedy: str = "put that right, or name another"
+    folder: Path | str = "outputs", remedy: Callable[[], str] = lambda: "put that right, or name another"
 ) -> Iterator[None]:
     """Turn a disk that is full or cannot be written into a line for a person."""
     try:
@@ -72,7 +73,15 @@ def storage_told(
             raise
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         where = folder if is_full else error.filename or folder  # full may be a file on its way there
-        raise UserError(f"{where}: {error.strerror}; {remedy}") from error
+        raise UserError(f"{where}: {storage_trouble(error, where)}; {remedy()}") from error
+
+
+def storage_trouble(error: OSError, place: Path | str) -> str:
+    """Say what a disk lacks: for want of inodes too it says that there is no space, of which there may be."""
+    path = Path(error.filename or place).absolute()
+    disk = os.statvfs(next(folder for folder in (path, *path.parents) if folder.exists()))
+    lacks_inodes = error.errno == errno.ENOSPC and disk.f_files and not disk.f_favail
+    return "no inode is left on its disk (df -i)" if lacks_inodes else str(error.strerror)
 
 
 class Interrupted(BaseException):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from workbench.common.errors import ConfigError
+from workbench.common.errors import ConfigError, storage_trouble
 from workbench.common.files import read_json
 from workbench.common.workspace import ROOT
 from workbench.run.summary import read_summary
@@ -39,7 +39,7 @@ def make_folder(folder: Path) -> bool:
             return False
         raise ConfigError(f"outputs: {folder} cannot be made: a file is in its place") from None
     except OSError as error:
-        raise ConfigError(f"outputs: {folder} cannot be made: {error.strerror}") from error
+        raise ConfigError(f"outputs: {folder} cannot be made: {storage_trouble(error, folder)}") from error
     return True
 
 

@@ -121,21 +121,28 @@ def _note(line: str, *values: str) -> None:
     log.info(line, *values, extra={"only_in_file": True})
 
 
+def _go_on(folder: Path) -> str:
+    """Return how to go on with a run; one that has no configuration yet cannot be resumed."""
+    return resume_command(folder) if is_run_folder(folder) else "the same command again"
+
+
 @contextmanager
 def _recorded(recording: Recording, mirror: MirrorProcess) -> Iterator[dict[str, float]]:
     """Record in the run's summary, and tell the trackers, how the run ended, whatever happened."""
     metrics: dict[str, float] = {}
+    folder = recording.folder
     status, error = "finished", None
     try:
         with StopSignals() as signals:
-            go_on = resume_command(recording.folder)
             try:
-                with storage_told(recording.folder, f"what was kept is whole; put that right, then: {go_on}"):
+                with storage_told(
+                    folder, lambda: f"what was kept is whole; put that right, then: {_go_on(folder)}"
+                ):
                     yield metrics
             except Interrupted as stop:
                 status = "interrupted"
                 if trial_folder() is None:
-                    print(f"\ninterrupted; to go on: {go_on}")
+                    print(f"\ninterrupted; to go on: {_go_on(folder)}")
                 raise SystemExit(stop.exit_code) from None
             except Pruned as pruned:
                 status = "pruned"
