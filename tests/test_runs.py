@@ -198,3 +198,16 @@ def test_a_note_is_kept_as_it_wquote_note(note: str) -> None:
     words = quote_note(quote_note(["hparams.width=3", f"note={note}"]))
     width, kept = OverridesParser.create().parse_overrides(words)
     assert kept.value() == note and not kept.is_sweep_override() and width.value() == 3
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_strangers_text_gives_the_terminal_no_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    write_run(tmp_path, "a/1", note="\x1b[2Jgone \x9b31m 日本", tags={"x\x07": 1})
+    (tmp_path / "no run\x1b").mkdir()
+    (tmp_path / "no run\x1b" / "file").touch()
+    runs.main([f"outputs={tmp_path}", "columns=run,note,tags.x\x07", f"format={form}"])
+    said = capsys.readouterr()
+    assert "gone" in said.out and "日本" in said.out and "left out" in said.err
+    assert all(character.isprintable() or character == "\n" for character in said.out + said.err)

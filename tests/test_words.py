@@ -30,6 +30,7 @@ WRONG = {
     "+trainer.callbacks=[{_target_: subprocess.run}]": ["trainer.callbacks[0]._target_", "subprocess.run"],
     "+loggers.mlflow.api_token=abc": ["loggers.mlflow.api_token", "environment"],
     "experiment_name=a/b": ["experiment_name", "a/b"],
+    "experiment_name='x '": ["experiment_name", "'x '"],
     "resume=nowhere": ["resume", "nowhere", "config.yaml"],
     "init_from=nowhere": ["init_from", "nowhere"],
     "debug": ["debug", "key=value"],

@@ -184,7 +184,7 @@ def test_mlflow_shows_the_run(running: EngineHost) -> None:
         assert fetch(url, host="elsewhere.example")[0] == 403
         script.terminate()
         assert script.wait() == 143
-    assert not running.processes()
+    wait_until(lambda: not running.processes(), "nothing is left in the container", 5)
 
 
 def test_tensorboard_shows_the_run(running: EngineHost) -> None:
@@ -195,7 +195,7 @@ def test_tensorboard_shows_the_run(running: EngineHost) -> None:
         )
         script.terminate()
         script.wait()
-    assert not running.processes()
+    wait_until(lambda: not running.processes(), "nothing is left in the container", 5)
 
 
 def test_jupyter_wants_its_token(running: EngineHost) -> None:
@@ -212,7 +212,7 @@ def test_jupyter_wants_its_token(running: EngineHost) -> None:
     terminal.sendintr()
     terminal.wait()
     terminal.close()
-    assert not running.processes()
+    wait_until(lambda: not running.processes(), "nothing is left in the container", 5)
 
 
 def test_f5_inside(running: EngineHost) -> None:

@@ -3,16 +3,23 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 LONGEST = 48  # characters of a text in a table
 Rows = Sequence[Mapping[str, Any]]
 
 
 def render(rows: Rows, columns: Sequence[str], form: str) -> str:
     """Return rows in one of the formats, without a line break at the end."""
-    return {"table": _table, "csv": _csv, "json": _json}[form](rows, columns)
+    return printable({"table": _table, "csv": _csv, "json": _json}[form](rows, columns))
+
+
+def printable(text: str) -> str:
+    """Return a text, which may be a stranger's, without what a terminal would take for commands."""
+    return CONTROL.sub("\ufffd", text)
 
 
 def as_markdown(rows: Rows, columns: Sequence[str]) -> list[str]:

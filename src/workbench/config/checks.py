@@ -60,9 +60,9 @@ def check_config(config: DictConfig) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[\w][\w .+-]*", name):
+    if not re.fullmatch(r"\w([\w .+-]*[\w.+-])?", name):
         raise ConfigError(
-            f"experiment_name: {name!r} names a folder; use letters, digits, spaces and _ . + -"
+            f"experiment_name: {name!r} names a folder; use letters, digits, _ . + - and spaces between them"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from workbench.common.errors import ConfigError, DataError
+from workbench.common.table import printable
 from workbench.common.workspace import ROOT, typed
 from workbench.run.folder import find_folder, is_mlflow_copy, is_run_folder
 from workbench.run.metrics_file import read_metrics
@@ -144,7 +145,7 @@ def _leaves(folder: Path) -> Iterator[Path]:
 def _tell(left_out: Sequence[str]) -> None:
     if left_out:
         more = f", and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-        print(f"left out: {', '.join(left_out[:NAMED])}{more}", file=sys.stderr)
+        print(printable(f"left out: {', '.join(left_out[:NAMED])}{more}"), file=sys.stderr)
 
 
 def find_run(word: str, outputs: Sequence[Path]) -> RunRecord:
