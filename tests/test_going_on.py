@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from in_process import start, words_for
+from hydra.errors import ConfigCompositionException
+from in_process import start
 from whole_command import QUICK
 
+from workbench.common.errors import ConfigError, NonFiniteLoss
 from workbench.run.metrics_file import read_metrics
+from workbench.run.summary import read_summary
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's, of workers and the like
 BATCHES = 2  # of an epoch
@@ -17,17 +20,13 @@ FEW = [f"+trainer.limit_train_batches={BATCHES}", "+trainer.limit_test_batches=1
 WORDS = [*QUICK, *FEW, "trainer.log_every_n_steps=1", "loggers=[]"]
 
 
-def run_in(outputs: Path, experiment: str = "patch_sets") -> Path:
-    (folder,) = (path for path in (outputs / experiment).iterdir() if not path.is_symlink())
-    return folder
-
-
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two epochs, for all tests."""
     outputs = tmp_path_factory.mktemp("outputs")
     start(*WORDS, f"outputs={outputs}")
-    return run_in(outputs)
+    (folder,) = outputs.glob("patch_sets/2*")
+    return folder
 
 
 @pytest.fixture
@@ -55,13 +54,65 @@ def test_words_are_obeyed_from_the_next_step_on(finished: Path) -> None:
     assert rates(finished)[-BATCHES:] == pytest.approx([1.46e-5, 3.8e-6], rel=0.01)
 
 
-def test_both_networks_of_a_gan_go_by_the_new_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = words_for("task=gan", tmp_path, monkeypatch)
-    words = [*own, *FEW, "hparams.schedule=cosine", "trainer.log_every_n_steps=1", "loggers=[]"]
-    for name, epochs in {"two": 2, "four": 4}.items():
-        start(*words, f"outputs={tmp_path}", f"experiment_name={name}", f"hparams.max_epochs={epochs}")
-    two, four = run_in(tmp_path, "two"), run_in(tmp_path, "four")
-    start(f"resume={two}", "hparams.max_epochs=4")
-    assert len(rates(two)) > 2 and rates(two)[-2:] == rates(four)[-2:]
-    ended = [[state["param_groups"] for state in checkpoint(run)["optimizer_states"]] for run in (two, four)]
-    assert ended[0] == ended[1]
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+REFUSED = {
+    "hparams.width=32": "network cannot change (network.",
+    "model=attention_pool": "network cannot change (network.",
+    "hparams.optimizer=SGD": "hparams.optimizer cannot change (it was AdamW and is SGD here)",
+    "hparams.optimizer=Adam": "hparams.optimizer cannot change (it was AdamW and is Adam here)",
+    "+task.learning_rates={encode: 0.1}": "a learning rate of their own cannot change",
+    "hparams.max_epochs=1": "hparams.max_epochs=1 is too few, 2 are done; 2 ends it here",
+    "+trainer.max_steps=3": f"trainer.max_steps=3 is too few, {2 * BATCHES} are done",
+    "seed=1": "keeps its name, seed and weights",
+    "hparams.weight_decay=0.5": "all 2 epochs are done and nothing would obey hparams.weight_decay=0.5",
+    "+data.test_fraction=0.3": "test_fraction",
+    "experiment_name=other": "keeps its name",
+    "init_from=5e8b": "keeps its name, seed and weights",
+    "data=textures": "keeps the data and task",
+    "hparams.learning_rate=fast": "hparams.learning_rate",
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_a_refused_resume_leaves_every_byte_as_it_was(kept: Path, word: str) -> None:
+    before = contents(kept)
+    with pytest.raises((ConfigError, ConfigCompositionException)) as caught:
+        start(f"resume={kept}", word)
+    assert contents(kept) == before
+    assert REFUSED[word] in str(caught.value)
+    if "cannot change" in str(caught.value):
+        assert word in str(caught.value) and f"init_from={kept}" in str(caught.value)
+
+
+def test_a_state_that_a_callback_cannot_take_up_is_refused(finished: Path) -> None:
+    path = finished / "checkpoints/last.ckpt"
+    content = torch.load(path, weights_only=True)
+    (key,) = (key for key in content["callbacks"] if "BestAndLast" in key)
+    del content["callbacks"][key]["best_score"]
+    torch.save(content, path)
+    before = contents(finished)
+    with pytest.raises(ConfigError, match="BestAndLast cannot go on from its state"):
+        start(f"resume={finished}")
+    assert contents(finished) == before
+
+
+def test_a_resumed_run_that_fails_keeps_the_metrics_it_had(finished: Path) -> None:
+    before = read_summary(finished)["metrics"]
+    with pytest.raises(NonFiniteLoss):
+        start(
+            f"resume={finished}",
+            "hparams.max_epochs=3",
+            "hparams.learning_rate=1e30",
+            "hparams.gradient_clip=null",
+        )
+    assert read_summary(finished)["status"] == "failed"
+    assert read_summary(finished)["metrics"] == before
+
+
+def test_debug_looks_into_a_run_and_leaves_no_trace_in_it(kept: Path, tmp_path: Path) -> None:
+    before = contents(kept)
+    start(f"resume={kept}", "debug=True", f"outputs={tmp_path}")
+    assert contents(kept) == before

@@ -112,7 +112,8 @@ def test_a_data_worker_does_not_hold_the_folder(tmp_path: Path) -> None:
     holds, lets_go = os.pipe()
     run = os.fork()
     if run == 0:  # a run with one worker, which outlives it
-        recording = Recording(tmp_path, resumed=False)
+        recording = Recording(tmp_path)
+        recording.begin()
         if os.fork() == 0:
             os.close(lets_go)
             assert recording.folder.is_dir()

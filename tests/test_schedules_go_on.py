@@ -147,6 +147,35 @@ def test_steps_that_end_a_run_end_its_schedule(tmp_path: Path) -> None:
     assert changed.rates == whole.rates[6:]
 
 
+class ByTurns(Line):
+    """A task with two optimizers, each with a schedule, which it steps itself."""
+
+    automatic_optimization = False
+
+    def configure_optimizers(self) -> Any:
+        optimizers = [self.make_optimizer([{"params": [each]}]) for each in self.network.parameters()]
+        return optimizers, [self.make_schedule(optimizer) for optimizer in optimizers]
+
+    def training_step(self, batch: Tensor, batch_index: int) -> None:  # type: ignore[override]
+        loss = super().training_step(batch, batch_index)
+        optimizers: Any = self.optimizers()
+        schedules: Any = self.lr_schedulers()
+        self.manual_backward(loss)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+
+
+def test_several_optimizers_go_by_the_new_length(tmp_path: Path) -> None:
+    fit(tmp_path, ByTurns(), max_epochs=2)
+    prolonged, whole = ByTurns(), ByTurns()
+    fit(tmp_path, prolonged, resumed=True, max_epochs=4)
+    fit(tmp_path, whole, max_epochs=4)
+    assert prolonged.rates == whole.rates[2 * BATCHES :]
+    rates = [[made.param_groups[0]["lr"] for made in task.trainer.optimizers] for task in (prolonged, whole)]
+    assert rates[0] == rates[1]
+
+
 class OwnSchedule(Line):
     """A task with a schedule of its own, which a checkpoint keeps."""
 

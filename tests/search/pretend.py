@@ -65,7 +65,8 @@ class Trials:
         self.resumed.append((folder / "config.yaml").is_file())
         self.folders.append(folder.name)
         (folder / "config.yaml").write_text("a: 1\n")
-        recording = Recording(folder, resumed=False)
+        recording = Recording(folder)
+        recording.begin()
         try:
             self.before_end(len(self.rates))
             loss = (math.log10(rate) + 3) ** 2

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own dependencies w
 def run_folder(folder: Path) -> Path:
     """A run without any tracker, which was killed."""
     (folder / "config.yaml").write_text("experiment_name: first\ntags: {author: me}\nloggers: {}\n")
-    Recording(folder, resumed=False).release()
+    recording = Recording(folder)
+    recording.begin()
+    recording.release()
     train(folder)
     return folder
 
@@ -41,7 +43,8 @@ def test_all_runs_below_a_folder_are_sent_except_living_ones(run_folder: Path, c
     living = run_folder.parent / "living"
     living.mkdir()
     (living / "config.yaml").write_text("experiment_name: first\n")
-    recording = Recording(living, resumed=False)
+    recording = Recording(living)
+    recording.begin()
     copy = shutil.copytree(run_folder, run_folder.parent / "artifacts")  # as MLflow keeps one
     (copy / ".lock").unlink()
     assert sync([str(run_folder.parent), "loggers=[csv,tensorboard]"])

@@ -46,7 +46,7 @@ def check_config(config: DictConfig) -> None:
     _check_secrets(config, "")
     check_optimizer(config.hparams.optimizer, config.optimizers)
     check_schedule(config.hparams.schedule, config.schedules)
-    if config.init_from:
+    if config.init_from and not config.resume:
         weights_file(Path(config.init_from))
     refuse_unread([config])
     for group in GIVEN:

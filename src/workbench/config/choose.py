@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import data_root
-from workbench.config.schema import schema
+from workbench.config.hparams import drop_unread, read_keys, typed_keys
+from workbench.config.schema import GROUPS, schema
 from workbench.config.upgrade import upgrade
 from workbench.run.folder import find_folder
 
+KEPT_AT_RESUME = ("experiment_name", "init_from", "seed")
 FOLDERS = ("outputs", "resume", "repeat", "init_from")
 
 
@@ -28,7 +31,7 @@ def choose_config(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(f"{word}: it is empty; name a folder, or leave {word}= out")
     config = _continued(composed, overrides)
     _check_root(config.data)
-    if config.init_from:  # as a path of its own: once this run has a folder, `latest` is another one
+    if config.init_from and not config.resume:  # as a path: once this run has a folder, `latest` is another
         config.init_from = str(find_folder(config.init_from, "init_from"))
     return config
 
@@ -68,15 +71,35 @@ def read_config(folder: Path) -> DictConfig:
 
 
 def _apply(overrides: Sequence[str], composed: DictConfig, config: DictConfig, word: str) -> None:
+    """Change a run's configuration by the words typed beside `word`; a group chosen again is replaced."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
-        if key in ("resume", "repeat"):
+        if key in ("resume", "repeat") or (word == "resume" and key == "outputs"):
             continue
         if key.startswith("~") or key in ("data", "task"):
             raise ConfigError(
                 f"{override}: {word} keeps the data and task of its run; change keys below them only"
             )
-        OmegaConf.update(config, key, OmegaConf.select(composed, key), force_add=True)
+        value = OmegaConf.select(composed, key)
+        if word == "resume" and key in KEPT_AT_RESUME and value != config[key]:
+            raise ConfigError(
+                f"{override}: a run that goes on keeps its name, seed and weights; for a new run with its "
+                f"weights type repeat={composed.resume} init_from={composed.resume} in place of resume="
+            )
+        is_of_a_part = key.partition(".")[0] in GROUPS
+        if isinstance(value, DictConfig) and not is_of_a_part:  # composed, it holds defaults too
+            value = OverridesParser.create().parse_override(override).value()
+        OmegaConf.update(config, key, value, merge=not is_of_a_part, force_add=True)
+        if key in GROUPS:
+            _exchange_hparams(config, composed, overrides)
+
+
+def _exchange_hparams(config: DictConfig, composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Add the hyper-parameters that a part chosen anew reads, and drop those that only the old one read."""
+    for name in read_keys(config) - set(config.hparams):
+        if name in composed.hparams:
+            config.hparams[name] = composed.hparams[name]
+    drop_unread(config, typed_keys(overrides))
 
 
 def load_config(folder: Path) -> DictConfig:

@@ -40,15 +40,22 @@ def load_weights(folder: Path) -> Mapping[str, Tensor]:
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load weights into a network; raise UserError where they are another's, naming the first to differ."""
+    if difference := difference_to(network, weights):
+        raise UserError(
+            f"init_from: those weights are another network's ({difference}); "
+            "choose the model and hparams they were trained with"
+        )
+    network.load_state_dict(weights)
+
+
+def difference_to(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Say in which tensor a network and weights by name differ first; nothing where they fit."""
     own = network.state_dict()
     for name in [*own, *weights]:
         here, there = (list(state[name].shape) if name in state else "nothing" for state in (own, weights))
         if here != there:
-            raise UserError(
-                f"init_from: those weights are another network's ({name} is {there} there and {here} here); "
-                "choose the model and hparams they were trained with"
-            )
-    network.load_state_dict(weights)
+            return f"{name} is {there} there and {here} here"
+    return ""
 
 
 def read_checkpoint(path: Path, remedy: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
-from workbench.common.errors import DataError
+from workbench.common.errors import ConfigError
 from workbench.common.files import read_json, write_json
 from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
@@ -125,17 +125,21 @@ def _packages() -> dict[str, str]:
 
 
 def record_data(folder: Path, fingerprint: dict[str, Any]) -> None:
-    """Write data.json; raise DataError where a resumed run finds other data than it began with."""
+    """Write data.json, where the run's first start has not."""
     path = folder / "data.json"
-    found = json.loads(json.dumps(fingerprint))
     if not path.is_file():
-        write_json(path, found)
-        return
-    kept = read_json(path)
+        write_json(path, fingerprint)
+
+
+def changed_data(folder: Path, fingerprint: dict[str, Any]) -> str:
+    """Return what of the data is not as it was when the run began; nothing where all is, or none is kept.
+
+    Raises ConfigError where data.json is damaged.
+    """
+    path = folder / "data.json"
+    if not path.is_file():
+        return ""
+    kept, found = read_json(path), json.loads(json.dumps(fingerprint))
     if kept is None:
-        raise DataError(f"{path}: it is damaged; remove it to go on with the data as they are now")
-    changed = ", ".join(key for key in {**kept, **found} if kept.get(key) != found.get(key))
-    if changed:
-        raise DataError(
-            f"the data have changed since this run began ({changed}, see {path}): start a new run"
-        )
+        raise ConfigError(f"{path}: it is damaged; remove it to go on with the data as they are now")
+    return ", ".join(key for key in {**kept, **found} if kept.get(key) != found.get(key))

@@ -41,13 +41,16 @@ def take_lock(folder: Path) -> FileLock:
 class Recording:
     """Holds a run folder for one process: the lock that dies with it, and the summary."""
 
-    def __init__(self, folder: Path, resumed: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.resumed = resumed
         self._lock = take_lock(folder)
-        earlier = read_summary(folder) if resumed else {}
-        started = earlier.get("started", round(time.time(), 3))
-        self._summary: dict[str, Any] = {"status": "running", "started": started, "process": os.getpid()}
+        self._summary: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """Say that the run is running; of an earlier start its metrics stay, until there are newer ones."""
+        earlier = read_summary(self.folder)
+        kept = {name: earlier[name] for name in ("started", "metrics") if name in earlier}
+        self._summary = {"status": "running", "started": round(time.time(), 3), "process": os.getpid()} | kept
         self._write()
 
     @property
@@ -57,7 +60,8 @@ class Recording:
 
     def write_end(self, ended_as: str, metrics: dict[str, float], error: str | None) -> None:
         """Write how the run ended."""
-        self._summary |= {"status": ended_as, "ended": round(time.time(), 3), "metrics": metrics}
+        self._summary |= {"status": ended_as, "ended": round(time.time(), 3)}
+        self._summary["metrics"] = metrics or self._summary.get("metrics", {})
         if error:
             self._summary["error"] = redact(error)
         try:

@@ -5,7 +5,7 @@ Until the folder is opened nothing is written, and a mistake is one line with ex
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ def run(composed: DictConfig) -> dict[str, float]:
     try:
         check_config(config)
         trackers = build_trackers(config)
-        parts, recording = _build_and_open(config)
+        parts, recording = _build_and_open(config, overrides)
         description = describe(config, recording.folder, recording.started, overrides)
         mirror = MirrorProcess(recording.folder, trackers, description)
         with _recorded(recording, mirror) as metrics:
@@ -77,20 +77,29 @@ def _choose(composed: DictConfig, overrides: list[str]) -> DictConfig:
     return config
 
 
-def _build_and_open(config: DictConfig) -> "tuple[Parts, Recording]":
-    """Build all that may refuse, then make the folder; where another run took its name, begin again."""
-    from workbench.train.training import build_parts
+def _build_and_open(config: DictConfig, overrides: list[str]) -> "tuple[Parts, Recording]":
+    """Build and try all that may refuse, then make the folder; where a run took its name, begin again."""
+    from workbench.train.training import build_parts, check_parts
 
     while True:
         folder, is_there = _folder(config)
-        parts = build_parts(config, folder)
-        if is_there or make_folder(folder):
-            return parts, Recording(folder, resumed=is_run_folder(folder))
+        with ExitStack() as held:
+            recording = Recording(folder) if is_there else None
+            if recording:
+                held.callback(recording.release)
+            parts = build_parts(config, folder)
+            check_parts(parts, overrides)
+            if recording is None and make_folder(folder):
+                recording = Recording(folder)
+            if recording:
+                held.pop_all()
+                recording.begin()
+                return parts, recording
 
 
 def _folder(config: DictConfig) -> tuple[Path, bool]:
     """Return the run folder, and whether it is there: that of a run to go on, or of a trial."""
-    if config.resume:
+    if config.resume and not config.debug:  # which leaves no trace in the run that it looks into
         return Path(config.resume), True
     if folder := trial_folder():
         return folder, True
@@ -100,7 +109,7 @@ def _folder(config: DictConfig) -> tuple[Path, bool]:
 def _open(recording: Recording, config: DictConfig, overrides: list[str]) -> None:
     """Write what was asked for, and what was logged so far."""
     keep_log(recording.folder)
-    said = "resumed: %s" if recording.resumed else "started: %s"
+    said = "resumed: %s" if is_run_folder(recording.folder) else "started: %s"
     _note(said, " ".join(overrides) or "no override")
     write_provenance(recording.folder, config, overrides)
 

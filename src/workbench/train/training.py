@@ -1,7 +1,7 @@
 """The part of an experiment that needs torch: build what a configuration names, train, test, tell."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from workbench.common.private_parts import without_signal_handlers
 from workbench.config.build import build, build_later
 from workbench.config.checks import GIVEN
 from workbench.distributed.process_group import together
-from workbench.run.checkpoints import last_checkpoint, load_weights
+from workbench.run.checkpoints import last_checkpoint, load_weights, read_checkpoint
 from workbench.run.folder import find_folder
 from workbench.run.log import quieten
 from workbench.run.trial import trial_folder
@@ -26,6 +26,7 @@ from workbench.search.pruning import pruning
 from workbench.train.base import RunTask
 from workbench.train.callbacks import BestAndLast, StopsEarly, TrainingBar
 from workbench.train.loading import workers_told
+from workbench.train.resume import check_checkpoint
 from workbench.train.step_log import RunLogger
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,21 @@ def build_parts(config: DictConfig, folder: Path) -> Parts:
         config = for_debugging(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     task = build_task(config)
-    if config.init_from:
+    checkpoint = last_checkpoint(Path(config.resume) if config.resume else folder)
+    if config.init_from and checkpoint is None:
         task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
-    return Parts(task, build_trainer(config, task, folder), last_checkpoint(folder))
+    trainer = build_trainer(config, task, folder)
+    if config.debug and checkpoint:  # one batch more than the run has done
+        kept = read_checkpoint(checkpoint)
+        trainer.fit_loop.max_epochs = kept["epoch"] + 2
+        trainer.fit_loop.epoch_loop.max_steps = kept["global_step"] + 1
+    return Parts(task, trainer, checkpoint)
+
+
+def check_parts(parts: Parts, words: Sequence[str] = ()) -> None:
+    """Try whether a run can go on from its checkpoint; ConfigError, with the words typed, where not."""
+    if parts.checkpoint is not None:
+        check_checkpoint(parts.task, parts.trainer, parts.checkpoint, words)
 
 
 def train(
