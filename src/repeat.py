@@ -16,9 +16,9 @@ from pathlib import Path
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.files import write_json
-from workbench.run.rebuild import build_environment, missing_here, run_again, take_run, unpack_code
+from workbench.repeat.rebuild import build_environment, missing_here, run_again, take_run, unpack_code
+from workbench.repeat.verdict import judge
 from workbench.run.snapshot import left_out
-from workbench.run.verdict import judge
 
 
 def repeat(words: list[str]) -> int:
