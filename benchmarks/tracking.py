@@ -37,7 +37,7 @@ from workbench.run.summary import Recording
 from workbench.tracking.trackers import build_trackers, describe
 from workbench.tracking.uploader_process import MirrorProcess
 from workbench.train.callbacks import TrainingBar
-from workbench.train.training import build_trainer
+from workbench.train.trainer import build_trainer
 
 ROUNDS = 7
 CHOICES = ["[]", "csv", "tensorboard", "neptune", "mlflow", "[tensorboard,csv,mlflow,neptune]"]

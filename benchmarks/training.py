@@ -33,7 +33,8 @@ from workbench.run.summary import Recording
 from workbench.tracking.tensorboard import TensorboardTracker
 from workbench.tracking.trackers import describe
 from workbench.tracking.uploader_process import MirrorProcess
-from workbench.train.training import build_task, build_trainer
+from workbench.train.trainer import build_trainer
+from workbench.train.training import build_task
 
 REPEATS = 7
 QUIET = {

@@ -10,6 +10,7 @@ import torch
 from hydra.core.utils import JobReturn, JobStatus
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from workbench.common import private_parts
 
@@ -30,6 +31,13 @@ def test_lightning_asks_its_connector_for_signal_handlers(trainer: lightning.Tra
 def test_lightning_has_its_loops_parts(trainer: lightning.Trainer) -> None:
     assert private_parts.batches_that_stepped(trainer) == 0
     assert "_data_fetcher" in vars(trainer.fit_loop)
+
+
+def test_lightning_verifies_before_it_fits(trainer: lightning.Trainer) -> None:
+    task = lightning.LightningModule()
+    with pytest.raises(MisconfigurationException, match="training_step"):
+        private_parts.verify_before_fit(trainer, task)
+    assert trainer.state.fn is None
 
 
 def test_ddp_takes_more_arguments_late() -> None:

@@ -2,11 +2,11 @@
 
 import logging
 import math
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from patchsets.data.batch import ImageBatch
@@ -31,11 +31,13 @@ class Remembering(AnomalyTask):
             raise ConfigError("task.learning_rates: a memory has no learning rate; leave them out")
         self.automatic_optimization = False
 
-    def run(self, trainer: Trainer, resume_from: Path | None = None) -> dict[str, float]:
+    def check_trainer(self, trainer: Trainer) -> None:
         if trainer.world_size > 1:
             raise ConfigError("trainer.devices: a memory is filled on one device; take trainer.devices=1")
         trainer.gradient_clip_val = None  # there is no gradient, and Lightning would refuse to clip none
-        return super().run(trainer, resume_from)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's own connector
+            if isinstance(callback, WeightAveraging):
+                raise ConfigError("trainer.callbacks: a memory has no weights to average")
 
     def configure_optimizers(self) -> list[Any]:
         return []

@@ -56,3 +56,20 @@ def id_in_storage(trial: Any) -> int:
 def raised_by(job: Any) -> Any:
     """Return what a Hydra job raised; its public attribute raises it again: JobReturn._return_value."""
     return job._return_value
+
+
+def verify_before_fit(trainer: Any, task: Any) -> None:
+    """Let Lightning refuse now what it would refuse at the start of `trainer.fit(task)`.
+
+    trainer.configuration_validator._verify_loop_configurations, of a trainer in the state of fitting.
+    """
+    from pytorch_lightning.trainer.configuration_validator import _verify_loop_configurations
+    from pytorch_lightning.trainer.states import TrainerFn
+
+    trainer.strategy.connect(task)
+    trainer.fit_loop.epoch_loop.val_loop._data_source.instance = task
+    trainer.state.fn, earlier = TrainerFn.FITTING, trainer.state.fn
+    try:
+        _verify_loop_configurations(trainer)
+    finally:
+        trainer.state.fn = earlier

@@ -66,8 +66,8 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
     if isinstance(node, DictConfig):
         if "_target_" in node:
             yield path, node
-        for key in map(str, node):
-            yield from _targets(node[key], f"{path}.{key}")
+        for key in node:  # a whole number, in a mapping of epochs
+            yield from _targets(node[key], f"{path}.{key!s}")
     elif isinstance(node, ListConfig):
         for place, item in enumerate(node):
             yield from _targets(item, f"{path}[{place}]")

@@ -7,24 +7,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from workbench.common.errors import ConfigError, nearest
+from workbench.common.errors import ConfigError
 from workbench.common.redaction import is_secret_name
 from workbench.common.workspace import options
 from workbench.config.build import check
 from workbench.config.compatibility import check_compatibility
 from workbench.config.hparams import refuse_unread
 from workbench.config.optimizers import check_optimizer, check_schedule
+from workbench.config.trainer_words import WORDS, check_trainer_words
 from workbench.run.folder import weights_file
 
-# What Lightning would refuse only once torch is loaded and the run folder made.
-TRAINER_WORDS = {
-    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
-    "precision": (
-        "auto", "16", "32", "64", "bf16", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32-true",
-        "64-true", "transformer-engine", "transformer-engine-float16",
-    ),
-    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "fsdp_cpu_offload"),
-}  # fmt: skip
 # What the experiment hands to each target beside the keys of its node; in the order they are imported.
 GIVEN = {
     "data": (),
@@ -51,7 +43,9 @@ def check_config(config: DictConfig) -> None:
     refuse_unread([config])
     for group in GIVEN:
         _check_names_target(config, group)
-    _check_trainer(config.trainer)
+    check_trainer_words(config)
+    if config.trainer.get("accelerator") in ("gpu", "cuda"):
+        _check_gpus(config.trainer.get("devices", "auto"))
     for name, node in (config.loggers or {}).items():
         check(node, f"loggers.{name}", config.trusted_targets)
     for group, given in GIVEN.items():
@@ -76,22 +70,8 @@ def _check_group(config: DictConfig, group: str, given: Sequence[str]) -> None:
     node = config[group]
     if group == "trainer":  # whose words have been checked
         resolved: Any = OmegaConf.create(OmegaConf.to_container(node, resolve=True))
-        node = OmegaConf.masked_copy(resolved, [key for key in node if key not in TRAINER_WORDS])
+        node = OmegaConf.masked_copy(resolved, [key for key in node if key not in WORDS])
     check(node, group, config.trusted_targets, given)
-
-
-def _check_trainer(node: DictConfig) -> None:
-    for key, words in TRAINER_WORDS.items():
-        if isinstance(node.get(key), DictConfig):
-            continue
-        word = str(node.get(key, "auto"))
-        if word not in words:
-            close = nearest(word, words) or f"; there is {', '.join(words)}"
-            raise ConfigError(f"trainer.{key}: there is no {word}{close}")
-    if not node.get("log_every_n_steps", 1):
-        raise ConfigError("trainer.log_every_n_steps: 0 is not a number above 0")
-    if node.get("accelerator") in ("gpu", "cuda"):
-        _check_gpus(node.get("devices", "auto"))
 
 
 def _check_gpus(devices: Any) -> None:
@@ -109,8 +89,9 @@ def _check_gpus(devices: Any) -> None:
 def _check_secrets(node: Any, path: str) -> None:
     if not isinstance(node, DictConfig):
         return
-    for key in map(str, node):
-        if is_secret_name(key):
+    key: Any
+    for key in node:
+        if is_secret_name(str(key)):
             raise ConfigError(
                 f"{path}{key}: a secret has no place in a configuration, which is kept and shared; "
                 "set it in the environment or in .env, where its client looks for it"

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
@@ -110,7 +111,8 @@ def _taker(config: DictConfig, key: str) -> str | None:
 
 
 def _walk(node: DictConfig, path: str) -> Iterator[str]:
-    for key in map(str, node):
+    key: Any
+    for key in node:
         yield f"{path}{key}"
         below = (
             None if OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key) else node[key]

@@ -71,7 +71,7 @@ def make_optimizer(
 
 
 def make_schedule(
-    optimizer: "Optimizer", steps: int, settings: Mapping[str, Any], table: Mapping[str, Any]
+    optimizer: "Optimizer", steps: float, settings: Mapping[str, Any], table: Mapping[str, Any]
 ) -> "LRScheduler | None":
     """Make the learning-rate schedule that `settings` name, over all steps of the run; None for none.
 
@@ -94,7 +94,7 @@ def make_schedule(
     return _by_step(SequentialLR)(optimizer, [rising, after], milestones=[warmup])
 
 
-def _schedule(name: str, optimizer: "Optimizer", steps: int, table: Mapping[str, Any]) -> "LRScheduler":
+def _schedule(name: str, optimizer: "Optimizer", steps: float, table: Mapping[str, Any]) -> "LRScheduler":
     from hydra.utils import get_object
     from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR
 
@@ -109,9 +109,9 @@ def _schedule(name: str, optimizer: "Optimizer", steps: int, table: Mapping[str,
         except (TypeError, ValueError) as error:
             raise ConfigError(f"schedules.{name}: {error}") from error
     if name == "cosine":
-        return _by_step(CosineAnnealingLR)(optimizer, T_max=steps)
+        return _by_step(CosineAnnealingLR)(optimizer, T_max=int(steps))
     rates = [group["lr"] for group in optimizer.param_groups]
-    return _by_step(OneCycleLR)(optimizer, max_lr=rates, total_steps=steps)
+    return _by_step(OneCycleLR)(optimizer, max_lr=rates, total_steps=int(steps))
 
 
 class ByStep:

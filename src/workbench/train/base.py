@@ -1,5 +1,6 @@
 """What a run needs of every task, and a researcher need not read: Lightning's hooks, seeds, step log."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ class RunTask(LightningModule):
         """Train, then test; return the metrics."""
         raise NotImplementedError
 
+    def check_trainer(self, trainer: Trainer) -> None:
+        """Raise ConfigError for a trainer that this task cannot obey; nothing has been written yet."""
+
     def network_arguments(self) -> dict[str, Any]:
         """Return what the maker of the network is given; the data are set up by then."""
         raise NotImplementedError
@@ -99,6 +103,13 @@ class RunTask(LightningModule):
         return None
 
     # Lightning's hooks
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RunTask":
+        """Copy the network, for averages of weights, and share the data."""
+        memo[id(self.data)] = self.data
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
 
     def prepare_data(self) -> None:
         self.fetch_data()
@@ -135,7 +146,7 @@ class RunTask(LightningModule):
         """Make the run's learning-rate schedule over all its steps; None where it has none."""
         if self._is_tried:
             return None
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self.trainer.estimated_stepping_batches  # infinite where the run has no end of its own
         return make_schedule(optimizer, steps, self.settings, self.schedule_table)
 
     def try_optimizers(self) -> list[torch.optim.Optimizer]:

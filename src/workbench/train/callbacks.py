@@ -10,10 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ProgressBar
+from pytorch_lightning.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    ProgressBar,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from tqdm import tqdm
 
 from workbench.common.private_parts import batches_that_stepped
+
+
+class NetworkFirst(Callback):
+    """Makes the network before the other callbacks look at it in their `setup`, to copy or freeze its parts.
+
+    Stands first among them. It also lets averaged weights be tested: as Lightning loads a checkpoint,
+    WeightAveraging would put those of the last step in their place.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            trainer.callbacks = [  # type: ignore[attr-defined]  # set by Trainer's own connector
+                callback
+                for callback in trainer.callbacks  # type: ignore[attr-defined]
+                if not isinstance(callback, WeightAveraging)
+            ]
+            return
+        pl_module.setup(stage)
+        with (  # as Lightning does, a little later
+            trainer.strategy.tensor_init_context(),
+            trainer.strategy.model_sharded_context(),
+            trainer.precision_plugin.module_init_context(),
+        ):
+            pl_module.configure_model()
 
 
 class BestAndLast(Checkpoint):
@@ -35,25 +66,31 @@ class BestAndLast(Checkpoint):
         score = -math.inf if metric is None else self.sign * float(metric)
         self.last_is_best = score > self.best_score
         self.best_score = max(score, self.best_score)
-        self._save_last(trainer)
+        self._save(trainer, "last.ckpt")
         if self.last_is_best:
             self._make_last_the_best(trainer)
         trainer.strategy.barrier()  # the other ranks may read the files at once
 
-    def _save_last(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the average that stochastic weight averaging has put into the network be what is tested."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's own connector
+            if isinstance(callback, StochasticWeightAveraging) and trainer.current_epoch > callback.swa_end:
+                self._save(trainer, "best.ckpt")
+
+    def _save(self, trainer: Trainer, name: str) -> None:
         """Replace the file: written over, it would change the best epoch's too, which may be its second name.
 
         Lightning does write over it where the run is not on the file system of temporary files.
         """
-        last = self.folder / "last.ckpt"
-        new = last.with_name(f".{last.name}.new")
+        path = self.folder / name
+        new = path.with_name(f".{name}.new")
         try:
             trainer.save_checkpoint(new)
         except BaseException:
             new.unlink(missing_ok=True)  # a part of it may have filled the disk
             raise
         if trainer.is_global_zero:
-            new.replace(last)
+            new.replace(path)
 
     def _make_last_the_best(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -80,19 +82,28 @@ def _finite(value: float) -> bool:
     return value - value == 0
 
 
+# Where what Lightning logs belongs: the axis, and what is added to the names.
+Places = tuple[tuple[str, str], ...]
+OF_STEP: Places = (("step", ""),)
+OF_EPOCH: Places = (("epoch", ""),)
+BETWEEN: Places = (("step", "_step"),)  # a validation in the midst of an epoch
+
+
 class RunLogger(Logger):
     """Appends every value to `<folder>/metrics.csv`; trackers read it from there (tracking/uploader.py)."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
+        self.places = OF_STEP
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Write what Lightning collected with `self.log`, against the epoch it names."""
+        """Write what Lightning collected with `self.log`, against the step or the epoch it is of."""
         values = {name: value for name, value in metrics.items() if name != "epoch"}
-        axis = "epoch" if "epoch" in metrics else "step"
-        self._file.append(axis, int(metrics.get("epoch", 0)), step or 0, values)
+        for axis, suffix in self.places:
+            named = {f"{name}{suffix}": value for name, value in values.items()}
+            self._file.append(axis, int(metrics.get("epoch", 0)), step or 0, named)
 
     @rank_zero_only
     def log_steps(self, metrics: Mapping[str, float], epoch: int, step: int) -> None:
@@ -120,3 +131,37 @@ class RunLogger(Logger):
     @cached_property
     def _file(self) -> MetricsFile:  # opened at the first value: other ranks never open it
         return MetricsFile(self.folder)
+
+
+class StepOrEpoch(Callback):
+    """Tells the run's logger whether what comes is of a step or of a whole epoch: Lightning does not.
+
+    Where an epoch is validated several times, each is a point `<name>_step` on the step axis, and the last
+    one the epoch's, too.
+    """
+
+    def __init__(self, logger: RunLogger) -> None:
+        self.logger = logger
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.logger.places = OF_EPOCH
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        interval, batches = trainer.val_check_batch, trainer.num_training_batches
+        if interval is None or interval >= batches:  # None by time, as Lightning has it
+            self.logger.places = OF_EPOCH
+        else:
+            is_last = trainer.fit_loop.batch_idx + 1 + interval > batches
+            self.logger.places = (*BETWEEN, *(OF_EPOCH if is_last else ()))
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.logger.places = OF_EPOCH
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.logger.places = OF_STEP
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.logger.places = OF_STEP
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.logger.places = OF_STEP

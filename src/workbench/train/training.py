@@ -5,16 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from workbench.common.errors import ConfigError, RankFailed, UserError
-from workbench.common.private_parts import without_signal_handlers
+from workbench.common.errors import RankFailed, UserError
 from workbench.config.build import build, build_later
 from workbench.config.checks import GIVEN
 from workbench.distributed.process_group import together
@@ -22,12 +18,10 @@ from workbench.run.checkpoints import last_checkpoint, load_weights, read_checkp
 from workbench.run.folder import find_folder
 from workbench.run.log import quieten
 from workbench.run.trial import trial_folder
-from workbench.search.pruning import pruning
 from workbench.train.base import RunTask
-from workbench.train.callbacks import BestAndLast, StopsEarly, TrainingBar
 from workbench.train.loading import workers_told
 from workbench.train.resume import check_checkpoint
-from workbench.train.step_log import RunLogger
+from workbench.train.trainer import build_trainer, check_pairing, lightning_told
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +49,7 @@ def build_parts(config: DictConfig, folder: Path) -> Parts:
     if config.init_from and checkpoint is None:
         task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
     trainer = build_trainer(config, task, folder)
+    check_pairing(task, trainer)
     if config.debug and checkpoint:  # one batch more than the run has done
         kept = read_checkpoint(checkpoint)
         trainer.fit_loop.max_epochs = kept["epoch"] + 2
@@ -76,7 +71,7 @@ def train(
     `give_up` ends the process where another rank failed and this one waits for it for ever.
     """
     task, trainer = parts.task, parts.trainer
-    with together(trainer, folder, give_up), workers_told(), memory_told(config):
+    with together(trainer, folder, give_up), workers_told(), memory_told(config), lightning_told(UserError):
         return task.run(trainer, resume_from=parts.checkpoint)
 
 
@@ -117,7 +112,8 @@ def for_debugging(config: DictConfig) -> DictConfig:
     """Return it for a run that a debugger can follow: one batch, one process, nothing kept or tracked."""
     config = config.copy()
     with open_dict(config):
-        config.trainer.update(fast_dev_run=True, devices=1, num_nodes=1, strategy="auto")
+        few = config.trainer.get("fast_dev_run") or True  # or as many batches as were asked for
+        config.trainer.update(fast_dev_run=few, devices=1, num_nodes=1, strategy="auto")
         if "num_workers" in config.data:
             config.data.num_workers = 0
     log.info("debug: one batch of each split, one device, no workers, no logger, no checkpoint")
@@ -138,59 +134,3 @@ def build_task(config: DictConfig) -> RunTask:
         schedules=OmegaConf.to_container(config.schedules, resolve=True),
         seed=config.seed,
     )
-
-
-def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.Trainer:
-    """Build Lightning's trainer with what every run has: run folder, checkpoints, one progress bar."""
-    node = config.trainer.copy()
-    with open_dict(node):
-        if node.get("precision") == "auto":
-            node.precision = "bf16-mixed" if _gpu_has_bf16(node.get("accelerator", "auto")) else "32-true"
-        callbacks = node.pop("callbacks", None) or []
-    trusted = list(config.trusted_targets)
-    own = [build(callback, "trainer.callbacks", trusted) for callback in callbacks]
-    for callback in own:
-        if not isinstance(callback, Callback):
-            raise ConfigError(f"trainer.callbacks: {type(callback).__name__} is no callback of Lightning")
-    trainer: lightning.Trainer = _built_by_lightning(
-        node,
-        "trainer",
-        trusted,
-        callbacks=[
-            *own,
-            *([TrainingBar()] if node.get("enable_progress_bar", True) else []),
-            *pruning(folder),
-            *([] if config.debug else checkpointing(config, task, folder)),
-        ],
-        logger=False if config.debug else RunLogger(folder),
-        default_root_dir=folder,
-        enable_checkpointing=not config.debug,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    return without_signal_handlers(trainer)  # ours raise Interrupted
-
-
-def _built_by_lightning(node: DictConfig, path: str, trusted: list[str], **arguments: Any) -> Any:
-    """Build a trainer; what Lightning itself refuses is a line for a person too."""
-    try:
-        return build(node, path, trusted, **arguments)
-    except MisconfigurationException as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
-
-
-def _gpu_has_bf16(accelerator: str) -> bool:
-    return (
-        accelerator in ("auto", "gpu", "cuda")
-        and torch.cuda.is_available()
-        and torch.cuda.is_bf16_supported()
-    )
-
-
-def checkpointing(config: DictConfig, task: RunTask, folder: Path) -> list[Callback]:
-    """Keep the best weights by the task's validation metric, and the last epoch to resume from."""
-    checkpoint = BestAndLast(folder / "checkpoints", task.monitor, task.monitor_mode)
-    patience = config.hparams.early_stopping_patience
-    if patience is None:
-        return [checkpoint]
-    return [StopsEarly(task.monitor, mode=task.monitor_mode, patience=patience), checkpoint]
