@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from workbench.train.summary_table import closing_table
+import pytest
+
+from workbench.train.summary_table import closing_table, no_better
 
 
 def test_intervals_stand_beside_their_metric_and_folders_share_a_row(tmp_path: Path) -> None:
@@ -23,3 +25,26 @@ def test_a_row_too_wide_is_broken_between_its_values(tmp_path: Path) -> None:
     assert len(lines) > 2
     for line in lines:
         assert len(line) <= 80 and line.endswith("0.5000")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        (
+            {"test/auroc": 0.65, "test/trivial_auroc": 0.81},
+            ["test/auroc 0.6500 than test/trivial_auroc 0.8100"],
+        ),
+        ({"test/auroc": 0.65, "test/untrained_auroc": 0.64, "test/trivial_auroc": 0.5}, []),
+        ({"test/auroc": 0.65, "test/untrained_auroc": 0.65}, ["test/auroc 0.6500 than test/untrained_auroc"]),
+        ({"test/auroc": 0.27}, ["test/auroc 0.2700 than chance 0.5000"]),
+        ({"test/accuracy": 0.9333, "test/trivial_accuracy": 0.9333}, ["test/accuracy 0.9333 than"]),
+        ({"test/loss": 0.2, "test/trivial_loss": 0.3}, []),
+        ({"test/loss": 0.4, "test/trivial_loss": 0.3}, ["test/loss 0.4000 than test/trivial_loss 0.3000"]),
+    ],
+)
+def test_what_is_no_better_than_a_control_is_said(
+    metrics: dict[str, float], said: list[str], tmp_path: Path
+) -> None:
+    for line, begin in zip(no_better(metrics), said, strict=True):
+        assert line.startswith(begin)
+    assert closing_table(tmp_path, metrics, []).count("no better") == len(said)

@@ -84,6 +84,9 @@ def test_confusion_matrix_counts_and_colours() -> None:
     figure = figures.confusion_matrix(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 5]]), ["a", "b", "c"])
     text = texts(figure)
     assert "8 of 9 right (88.9%)" in text
+    assert "no better than" not in text
+    always = texts(figures.confusion_matrix(np.array([[9, 1], [2, 0]]), ["a", "b"]))
+    assert "9 of 12 right (75.0%)\nno better than always the commonest class (10)" in always
     assert {"3\n75%", "1\n25%", "5\n100%"} <= {t.get_text() for t in figure.axes[0].texts}
     share = figure.axes[0].images[0].get_array()
     assert share[0, 0] == 0.75 and np.ma.getmaskarray(share)[1].all()

@@ -82,6 +82,19 @@ def test_predictions_give_back_the_accuracy_that_was_tested(tmp_path: Path) -> N
         assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
 
 
+def test_what_needs_no_learning_stands_beside_the_metrics(tmp_path: Path) -> None:
+    metrics = after_test(Digits(batch_size=100, seed=0)).trainer.callback_metrics
+    assert 0.1 < float(metrics["test/trivial_accuracy"]) < 0.15
+    task = after_test(MaxRegression(batch_size=100, seed=0, test_sets=200), kind=Regression)
+    assert task.tested is not None
+    label = task.tested.label.double()
+    constants = torch.linspace(float(label.min()), float(label.max()), 500)
+    best = min(float((label - constant).abs().mean()) for constant in constants)
+    trivial = task.reference(task.tested)
+    assert trivial["trivial_loss"] == pytest.approx(best, rel=0.01)
+    assert trivial["trivial_root_mean_squared_error"] == pytest.approx(float(label.std(correction=0)))
+
+
 def test_predictions_on_files_name_each(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(12):

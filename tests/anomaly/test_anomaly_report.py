@@ -68,6 +68,13 @@ def test_every_figure_of_scores_can_be_redrawn_from_the_predictions(tmp_path: Pa
     ]
 
 
+def test_the_roc_curve_says_which_control_it_does_not_beat() -> None:
+    test, validation = judged(30, 30, shift=0.1), judged(30, 0, seed=1)
+    threshold = choose_threshold("quantile", validation)
+    said = texts(figures.anomaly_roc(test, threshold, {"untrained": 0.4, "trivial": 1.0}))
+    assert "untrained 0.400, trivial 1.000\nit is no better than trivial" in said
+
+
 def test_predictions_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_predictions(tmp_path / "predictions.csv")

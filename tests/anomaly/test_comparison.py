@@ -15,6 +15,7 @@ from patchsets.anomaly.thresholds import choose_threshold
 from workbench.common.errors import ConfigError, DataError
 from workbench.common.files import write_json
 from workbench.run.provenance import write_provenance
+from workbench.run.summary import read_summary
 from workbench.search import grid
 from workbench.search.grid import grid_of
 
@@ -136,6 +137,11 @@ def test_the_table_tells_what_the_images_can_tell(tmp_path: Path) -> None:
     text = table.as_text().splitlines()
     assert text[0].split()[:3] == ["task", "AUROC", "95"] and "best" in text[2] and "0.550" in text[2]
     assert table.as_markdown().startswith("| task | AUROC | 95 % | behind |")
+    assert not table.remarks()
+    metrics = read_summary(tmp_path / "bad0")["metrics"] | {"test/trivial_auroc": 0.95}
+    write_json(tmp_path / "bad0/summary.json", {"status": "finished", "metrics": metrics})
+    low = compare_runs([({"task": "bad", "seed": "0"}, tmp_path / "bad0")])
+    assert all("no better: bad auroc 0.6" in text for text in (low.as_text(), low.as_markdown()))
     assert bad.mean("au_pro") is None and "nan" not in table.as_text()
 
 

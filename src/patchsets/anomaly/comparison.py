@@ -16,6 +16,7 @@ from patchsets.anomaly.predictions import read_predictions
 from workbench.common.errors import ConfigError
 from workbench.common.files import appearing_whole
 from workbench.run.summary import read_summary
+from workbench.train.summary_table import no_better
 
 REPEATED = "seed"  # the key whose values are averaged over
 BESIDE = {
@@ -59,6 +60,11 @@ class Row:
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if len(known) == len(values) else None
 
+    def means(self) -> dict[str, float]:
+        """Return the AUROC and its controls, as the metrics of one run."""
+        names = ("auroc", "untrained_auroc", "trivial_auroc")
+        return {f"test/{name}": mean for name in names if (mean := self.mean(name)) is not None}
+
     @property
     def spread(self) -> float | None:
         """The standard deviation of the AUROC over seeds; None of a single run."""
@@ -84,12 +90,21 @@ class Table(NamedTuple):
         """Return aligned columns and what they mean."""
         widths = [max(map(len, column)) for column in zip(self.header, *self.lines, strict=True)]
         drawn = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (self.header, *self.lines)]
-        return "\n".join([drawn[0], "-" * len(drawn[0]), *drawn[1:], "", LEGEND])
+        return "\n".join([drawn[0], "-" * len(drawn[0]), *drawn[1:], "", *self.remarks(), LEGEND])
+
+    def remarks(self) -> list[str]:
+        """Name the rows that are no better than a control."""
+        return [
+            f"no better: {' '.join(row.varied.values())} {line}".replace("test/", "")
+            for row in self.rows
+            for line in no_better(row.means())
+        ]
 
     def as_markdown(self) -> str:
         """Return a Markdown table and what it means."""
         lines = [self.header, ["---"] * len(self.header), *self.lines]
-        return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", LEGEND, ""])
+        said = [f"{line}\n" for line in self.remarks()]
+        return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *said, LEGEND, ""])
 
     def as_csv(self) -> str:
         """Return the numbers, unrounded."""

@@ -160,7 +160,7 @@ def anomaly_roc(test: JudgedImages, threshold: Threshold, beside: Mapping[str, f
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set(xlabel="false-positive rate", ylabel="recall (true-positive rate)")
     axes.legend(loc="lower right", title="area under the curve", alignment="left", fontsize=8.5)
-    headline(figure, "Receiver operating characteristic", _compared(beside))
+    headline(figure, "Receiver operating characteristic", _compared(beside, measured.area))
     return figure
 
 
@@ -192,6 +192,8 @@ def _mark_threshold(axes: Axes, x: float, y: float, threshold: Threshold) -> Non
     )  # fmt: skip
 
 
-def _compared(beside: Mapping[str, float]) -> str:
+def _compared(beside: Mapping[str, float], area: float) -> str:
     listed = ", ".join(f"{name} {value:.3f}" for name, value in beside.items())
-    return f"beside it: {listed}" if listed else ""
+    better = [name for name, value in beside.items() if value >= area]
+    said = f"\nit is no better than {' and '.join(better)}" if better else ""
+    return f"beside it: {listed}{said}" if listed else ""

@@ -53,8 +53,10 @@ def confusion_matrix(count_CC: np.ndarray, classes: Sequence[str]) -> Figure:
         _write_cells(axes, count_CC, share_CC)
     _name_classes(axes, names, turns)
     right, total = int(np.trace(count_CC)), int(count_CC.sum())
+    always = int(count_CC.sum(axis=1).max(initial=0))
+    remark = f"\nno better than always the commonest class ({always})" if right <= always else ""
     figure.suptitle(
-        f"Confusion matrix: {right} of {total} right ({right / max(total, 1):.1%})",
+        f"Confusion matrix: {right} of {total} right ({right / max(total, 1):.1%}){remark}",
         fontsize=11,
         fontweight="bold",
     )

@@ -83,10 +83,15 @@ class Classification(Task):
         return metrics
 
     def reference(self, tested: Judged) -> dict[str, float]:
+        """Return the accuracy of always the commonest class, and the best AUROC where the data know it."""
+        always = {}
+        if tested.label.dim() == 1:
+            counts = tested.label.unique(return_counts=True)[1]
+            always["trivial_accuracy"] = counts.max().item() / len(tested.label)
         if not hasattr(self.data, "log_likelihood_ratio"):
-            return {}
+            return always
         ratio_N = self.data.log_likelihood_ratio("test")[tested.index.cpu().numpy()]
-        return {"best_possible_auroc": auroc(ratio_N, tested.label.cpu().numpy())}
+        return always | {"best_possible_auroc": auroc(ratio_N, tested.label.cpu().numpy())}
 
     def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
         from patchsets.task.deployed_classifier import describe_classifier
@@ -108,4 +113,12 @@ class Regression(Task):
         return {
             "loss": error_N.abs().mean().item(),
             "root_mean_squared_error": error_N.square().mean().sqrt().item(),
+        }
+
+    def reference(self, tested: Judged) -> dict[str, float]:
+        """Return the metrics of the best constant answers: the median of the labels, and their mean."""
+        label_N = tested.label.float()
+        return {
+            "trivial_loss": (label_N - label_N.median()).abs().mean().item(),
+            "trivial_root_mean_squared_error": label_N.std(correction=0).item(),
         }

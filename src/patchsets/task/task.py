@@ -3,6 +3,7 @@
 Everything that Lightning and the run folder want of a task stands in `workbench/train/base.py`.
 """
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,9 @@ from patchsets.task.examination import Judged
 from patchsets.task.report import write_report
 from workbench.distributed.gathering import gather_rows
 from workbench.train.base import RunTask
+from workbench.train.summary_table import no_better
 
+log = logging.getLogger(__name__)
 Metric = Callable[[Tensor, Tensor], Any]  # from outputs and labels of a whole split to one number
 
 
@@ -59,6 +62,8 @@ class Task(RunTask):
         best = folder / "checkpoints" / "best.ckpt"
         weights = best if best.is_file() else None
         metrics = trainer.test(self, ckpt_path=weights, verbose=False, weights_only=True)[0]
+        for line in no_better(metrics):
+            log.warning("no better: %s", line, extra={"only_in_file": True})  # the closing table says it too
         is_kept = not trainer.fast_dev_run  # type: ignore[attr-defined]  # set by Trainer's own connector
         if is_kept and trainer.is_global_zero:
             self.report(folder)

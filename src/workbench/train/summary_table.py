@@ -3,7 +3,7 @@
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from workbench.common.workspace import typed
@@ -15,7 +15,7 @@ def closing_table(
     folder: Path, metrics: dict[str, float], trackers: Collection[str], trouble: str = ""
 ) -> str:
     """Return the table as text; `trouble` is what the run could not do although it finished."""
-    rows = list(_folded(metrics))
+    rows = [*_folded(metrics), *(("no better", line) for line in no_better(metrics))]
     if trouble:
         rows.append(("error", trouble))
     rows.append(("run folder", typed(folder)))
@@ -24,6 +24,28 @@ def closing_table(
     rows += [("look at it", command) for command in _commands(folder, trackers)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(["", *(_wrapped(name, value, width) for name, value in rows), ""])
+
+
+# What a metric `test/<name>` has to beat, where `test/<control>_<name>` is known.
+CONTROLS = {
+    "trivial": "what needs no learning",
+    "untrained": "the same network before it was trained",
+}
+LOWER_IS_BETTER = ("loss", "error")
+
+
+def no_better(metrics: Mapping[str, float]) -> Iterator[str]:
+    """Say of each metric which of its controls it does not beat; the control of an AUROC is chance too."""
+    for name, value in metrics.items():
+        split, _, last = name.rpartition("/")
+        controls = {f"{split}/{control}_{last}": why for control, why in CONTROLS.items()}
+        beside = [(control, metrics[control], why) for control, why in controls.items() if control in metrics]
+        if name == "test/auroc":
+            beside.append(("chance", 0.5, "a ranking at random"))
+        sign = -1 if last.endswith(LOWER_IS_BETTER) else 1
+        for control, other, why in beside:
+            if sign * value <= sign * other:
+                yield f"{name} {_number(value)} than {control} {_number(other)}: {why}"
 
 
 def _folded(metrics: dict[str, float]) -> Iterator[tuple[str, str]]:
