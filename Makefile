@@ -43,7 +43,7 @@ train: .venv/ready ## train a patch-set classifier on embedded images (about a m
 test: .venv/ready ## run the tests
 	@$(BIN)/python tests/run.py
 
-test-faults: .venv/ready ## kill -9 at 50 random moments, full disks, damaged files, dead servers and ranks (up to half an hour); FAULTS_SEED=7 for other moments
+test-faults: .venv/ready ## kill -9 at 100 random moments of every task and command, full disks, damaged files, dead servers and ranks (up to an hour); FAULTS_KILLS=200 for more of the tasks, FAULTS_SEED=7 for other moments
 	@PATCHSETS_TEST_FAULTS=1 $(BIN)/python -m pytest -s tests/faults
 
 test-docker: .venv/ready ## build the image, train in it, look at it and tidy up, on a real engine (minutes; docs/docker.md)

@@ -12,10 +12,15 @@ def runs_in(outputs: Path) -> list[Path]:
 
 
 def outcome(folder: Path) -> tuple[dict[str, float], list[list[str]]]:
-    """Return the metrics and every value of metrics.csv, all but when it was written."""
+    """Return the metrics and every value of metrics.csv, all but when it was written and how long it took."""
     with (folder / "metrics.csv").open() as file:
-        values = [row[1:] for row in csv.reader(file)]
-    return json.loads((folder / "summary.json").read_text())["metrics"], values
+        values = [row[1:] for row in csv.reader(file) if not _is_time(row[4])]
+    metrics = json.loads((folder / "summary.json").read_text())["metrics"]
+    return {name: value for name, value in metrics.items() if not _is_time(name)}, values
+
+
+def _is_time(metric: str) -> bool:
+    return metric.endswith("milliseconds_per_image")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -14,11 +13,11 @@ import torch
 from in_process import make_folder, start
 from kill import Growing, assert_whole, draw, kill_after, kill_when, run, timed
 from PIL import Image
-from same_result import assert_same, runs_in
+from same_result import runs_in
 from script import Command
+from undisturbed import Reference, goes_on_to_the_same_end, rounds
 from whole_command import QUICK
 
-FIRST_SEED = int(os.environ.get("FAULTS_SEED", "0"))  # FAULTS_SEED=7 make test-faults begins at that round
 TRAINING, CHECKPOINTS, SWEEPS, INFERENCES, TRAINDATA = 22, 8, 8, 6, 6  # 50 in all
 EPOCHS = 3
 WORDS = [*QUICK, f"hparams.max_epochs={EPOCHS}", "hparams.dropout=0.1", "loggers=csv", "save_model=false"]
@@ -30,20 +29,6 @@ LARGE = [
 ]
 
 
-def rounds(number: int) -> range:
-    return range(FIRST_SEED, FIRST_SEED + number)
-
-
-class Reference:
-    """A training that nobody disturbed."""
-
-    def __init__(self, outputs: Path, words: list[str]) -> None:
-        self.words = words
-        self.seconds = timed(lambda: start(*words, f"outputs={outputs}"))
-        (self.folder,) = runs_in(outputs)
-        self.checkpoint_bytes = (self.folder / "checkpoints" / "last.ckpt").stat().st_size
-
-
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> None:
     """Threads do not survive a fork."""
@@ -53,16 +38,6 @@ def one_thread() -> None:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return Reference(tmp_path_factory.mktemp("reference"), WORDS)
-
-
-def goes_on_to_the_same_end(outputs: Path, reference: Reference) -> None:
-    for folder in runs_in(outputs):
-        assert_whole(folder)
-    begun = runs_in(outputs)
-    words = [f"resume={begun[0]}"] if begun else [*reference.words, f"outputs={outputs}"]
-    run(lambda: start(*words))
-    (folder,) = runs_in(outputs)
-    assert_same(folder, reference.folder)
 
 
 @pytest.mark.parametrize("seed", rounds(TRAINING))
