@@ -15,7 +15,8 @@ from workbench.common.errors import ConfigError, UserError, need_extra
 from workbench.common.files import appearing_whole
 from workbench.common.workspace import typed
 from workbench.models.load import with_model
-from workbench.portable.model import DESCRIPTION, Model, load_model
+from workbench.portable.archive import DESCRIPTION, load_program
+from workbench.portable.model import Model, load_model
 from workbench.run.folder import find_folder
 from workbench.train.export import example_images
 
@@ -50,7 +51,7 @@ def export_onnx(model_folder: Path, target: Path) -> float:
 
 
 def _write(source: Path, target: Path, model: Model) -> None:
-    program = torch.export.load(source)
+    program, _ = load_program(source)
     names = list(model(example_images(model.preprocessing, 1).numpy()))
     try:
         with warnings.catch_warnings(), _silent_exporter():

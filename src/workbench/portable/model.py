@@ -1,4 +1,4 @@
-"""A deployed model: uint8 images in, named arrays out, from a torch export or ONNX; runs no pickled code.
+"""A deployed model: uint8 images in, named arrays out, from a torch export or ONNX.
 
 Shapes: B images, H, W pixels, C classes, P pixels of a map.
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-DESCRIPTION = "model.json"  # within model.pt2, and as a key of an ONNX file's metadata
+from .archive import DESCRIPTION, Refused, load_program
+
 TOP_SHARE = 0.01  # of the pixels, whose mean is the pooling "top1"
 POOLINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda pixels_BP: pixels_BP.mean(axis=1),
@@ -89,7 +90,8 @@ def _highest(pixels_BP: np.ndarray) -> int:
 def load_model(path: Path) -> Model:
     """Load a `.pt2` or `.onnx` file, or the folder with `model.pt2`.
 
-    Raises ValueError where it is neither, or is damaged, or does not say what it answers.
+    Raises ValueError where it is neither, or is damaged, or does not say what it answers; and where it holds
+    what could run code here (see archive.py), so that anybody's may be tried.
     """
     file = path / "model.pt2" if path.is_dir() else path
     loaders = {".pt2": _load_torch, ".onnx": _load_onnx}
@@ -97,25 +99,27 @@ def load_model(path: Path) -> Model:
         raise ValueError(f"{file} ends neither in .pt2 nor in .onnx")
     try:
         run, description = loaders[file.suffix](file)
+        if description:
+            return Model(run, json.loads(description))
+    except Refused as error:
+        raise ValueError(f"{file} is not loaded: {error}") from error
     except Exception as error:  # a damaged file raises what its reader likes
         raise ValueError(f"{file} cannot be read ({type(error).__name__}); is it damaged?") from error
-    if not description:
-        raise ValueError(f"{file} does not say what it answers: it was not written by this workspace")
-    return Model(run, json.loads(description))
+    raise ValueError(f"{file} does not say what it answers: it was not written by this workspace")
 
 
 def _load_torch(path: Path) -> tuple[Callable[[np.ndarray], Answers], str]:
     import torch
 
-    extra = {DESCRIPTION: ""}
-    module = torch.export.load(path, extra_files=extra).module()
+    program, description = load_program(path)
+    module = program.module()
 
     def run(images_BHWC: np.ndarray) -> Answers:
         with torch.inference_mode():
             answers = module(torch.from_numpy(images_BHWC))
         return {name: tensor.numpy() for name, tensor in answers.items()}
 
-    return run, extra[DESCRIPTION]
+    return run, description
 
 
 def _load_onnx(path: Path) -> tuple[Callable[[np.ndarray], Answers], str]:

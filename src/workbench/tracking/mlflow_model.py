@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from workbench import portable
+from workbench.common.errors import ConfigError
+from workbench.portable.archive import plain_copy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,20 +44,30 @@ def log_model(client: "MlflowClient", run_id: str, model: Path) -> str:
 
 
 def save_as_mlflow(model: Path, target: Path, run_id: str, place: str) -> "Model":
-    """Write MLflow's form of a model folder: the files, the code that answers with them, what both need."""
+    """Write MLflow's form of a model folder: the files, the code that answers with them, what both need.
+
+    Raises ConfigError for a model that loading refuses.
+    """
     from mlflow import pyfunc
     from mlflow.models import Model
 
+    try:
+        plain_copy(model / "model.pt2")
+    except ValueError as error:
+        raise ConfigError(f"{model / 'model.pt2'} is not loaded: {error}") from error
     described = json.loads((model / "model.json").read_text(encoding="utf-8"))
     metadata = {key: described.get(key) for key in ("kind", "threshold", "classes", "preprocessing")}
     form = Model(place, run_id, signature=signature(described["kind"]), metadata=metadata)
     with TemporaryDirectory() as copy:
-        code = Path(copy, "portable")
+        files, code = Path(copy, "model"), Path(copy, "portable")
+        files.mkdir()
+        for name in ("model.pt2", "model.json"):  # and nothing else that lies there
+            shutil.copy(model / name, files)
         shutil.copytree(portable.__path__[0], code, ignore=shutil.ignore_patterns("__pycache__"))
         pyfunc.save_model(
             str(target),
             loader_module="portable.served",
-            data_path=str(model),
+            data_path=str(files),
             code_paths=[str(code)],
             mlflow_model=form,
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDED],

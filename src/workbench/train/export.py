@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 from workbench.common.errors import UserError
 from workbench.common.files import write_json
 from workbench.common.workspace import version
-from workbench.portable.model import DESCRIPTION
+from workbench.portable.archive import DESCRIPTION, plain_copy
 
 if TYPE_CHECKING:
     from workbench.train.base import RunTask
@@ -57,7 +57,7 @@ def write_model(module: nn.Module, description: Mapping[str, Any], folder: Path)
     """Write `<folder>/model/` with model.pt2, which holds the description too, and model.json.
 
     The module takes images `[B, H, W, 3]` uint8 and gives named tensors. A reader sees the earlier folder,
-    none, or the whole new one.
+    none, or the whole new one. Raises ValueError where the module calls what loading refuses.
     """
     versions = {"patchsets": version(), **{name: metadata.version(name) for name in PACKAGES}}
     described = {**description, "versions": versions}
@@ -67,6 +67,7 @@ def write_model(module: nn.Module, description: Mapping[str, Any], folder: Path)
         shutil.rmtree(left_over, ignore_errors=True)
     new.mkdir()
     torch.export.save(program, new / "model.pt2", extra_files={DESCRIPTION: json.dumps(described)})
+    plain_copy(new / "model.pt2")  # or nobody could load it
     write_json(new / DESCRIPTION, described)
     if model.exists():
         model.replace(old)
