@@ -17,6 +17,7 @@ from workbench.common.errors import ConfigError, nearest_key
 from workbench.common.files import read_json
 from workbench.history.record import FACTS, RunRecord
 from workbench.run.folder import fingerprint_of
+from workbench.run.snapshot import CODE, check_sums
 
 FORMATS = ("table", "csv", "json")
 OWN = ("sort", "columns", "format", "outputs")  # words of runs.py itself
@@ -168,7 +169,7 @@ def _differs(name: str, records: Sequence[RunRecord]) -> bool:
     return len({str(record.get(name)) for record in has_one}) > 1
 
 
-ENVIRONMENT = ("commit", "python", "host", "cpus", "gpus")
+ENVIRONMENT = ("commit", "python", "threads", "host", "processor", "cpus", "gpus")
 
 
 def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
@@ -176,6 +177,7 @@ def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
     pairs = [
         (one.config, other.config),
         ({"data.json": fingerprint_of(one.folder)}, {"data.json": fingerprint_of(other.folder)}),
+        (_code(one.folder), _code(other.folder)),
         (_environment(one.folder), _environment(other.folder)),
         (_results(one), _results(other)),
     ]
@@ -185,6 +187,10 @@ def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
         for key in dict.fromkeys([*here, *there])
         if here.get(key) != there.get(key)
     ]
+
+
+def _code(folder: Path) -> dict[str, str]:
+    return {f"code: {name}": crc for name, crc in check_sums(folder / CODE).items()}
 
 
 def _environment(folder: Path) -> dict[str, Any]:

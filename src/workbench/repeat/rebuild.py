@@ -122,7 +122,7 @@ def build_environment(run: Path, output: Path) -> Path:
     versions = (version, version.rpartition(".")[0])  # exactly the run's, else one as near as there is
     if not any(call("venv", "--quiet", "--python", each, str(output / ".venv")) for each in versions):
         raise UserError(f"uv has no Python {version}: uv python install {version}")
-    install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), "--no-deps")
+    install = ("pip", "install", "--quiet", "--python", str(python), "--no-deps")
     pins = PIN.findall((run / LOCK).read_text(encoding="utf-8"))
     with TemporaryDirectory() as folder:
         for name, option in (("hashed.txt", ["--require-hashes"]), ("plain.txt", [])):

@@ -21,6 +21,7 @@ from workbench.common.redaction import secret_values
 from workbench.common.workspace import ROOT
 
 CODE, LOCK = "code.zip", "lock.txt"
+LEFT_OUT = "LEFT_OUT.txt"  # in an archive: what is too large for it, or holds a secret
 PARTS = ("src", "config", "hydra")  # of the workspace; the files beside them are kept too
 OWN = "own"  # the folder in code.zip of packages from outside the workspace
 LARGEST = 1_000_000  # bytes: a larger file is data
@@ -46,18 +47,24 @@ def keep_code(path: Path, trusted: Sequence[str], earlier: Path | None = None) -
 
 def differing_files(one: Path, other: Path) -> list[str]:
     """Return the names of the files that two archives do not have alike."""
-    sums = []
-    for path in (one, other):
-        with zipfile.ZipFile(path) as archive:
-            sums.append({each.filename: each.CRC for each in archive.infolist()})
-    return sorted(name for name in sums[0].keys() | sums[1].keys() if sums[0].get(name) != sums[1].get(name))
+    here, there = check_sums(one), check_sums(other)
+    return sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+
+
+def check_sums(path: Path) -> dict[str, str]:
+    """Return the CRC-32 of each file in an archive; none where there is no archive."""
+    if not path.is_file():
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        return {each.filename: f"{each.CRC:08x}" for each in archive.infolist()}
 
 
 @cache  # a process runs the code that it began with, whatever becomes of the files
 def code_archive(trusted: tuple[str, ...]) -> bytes:
-    """Return the archive of the code, and in it LEFT_OUT.txt where a file is too large or holds a secret."""
+    """Return the archive of the code."""
     secrets = [value.encode() for value in secret_values()]
-    left_out: list[str] = []
+    before = ROOT / LEFT_OUT  # of code that was unpacked
+    left_out = before.read_text(encoding="utf-8").splitlines() if before.is_file() else []
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in sorted({**_workspace_files(), **_own_files(trusted)}.items()):
@@ -70,7 +77,7 @@ def code_archive(trusted: tuple[str, ...]) -> bytes:
             else:
                 _add(archive, name, content)
         if left_out:
-            _add(archive, "LEFT_OUT.txt", "\n".join([*left_out, ""]).encode())
+            _add(archive, LEFT_OUT, "\n".join([*left_out, ""]).encode())
     return buffer.getvalue()
 
 
@@ -78,7 +85,7 @@ def left_out(path: Path) -> list[str]:
     """Return what an archive says it does not hold, a line for each file."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        return archive.read("LEFT_OUT.txt").decode().splitlines() if "LEFT_OUT.txt" in names else []
+        return archive.read(LEFT_OUT).decode().splitlines() if LEFT_OUT in names else []
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
