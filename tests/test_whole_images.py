@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from in_process import stand_in_mnist, start, words_for
+from whole_command import ROOT
 
 from patchsets.data import images as preprocessing
 from patchsets.data.batch import ImageBatch
@@ -57,6 +58,8 @@ def test_images_of_different_sizes_are_refused(place: Path, monkeypatch: pytest.
         (["model=vae", "data.patch_size=null"], "VariationalAutoencoder finds anomalies"),
         (["data=folder", "data.root=null"], "data.root: say which folder"),
         (["task=vae", "data=anomaly", "data.root=nowhere"], "data.root: there is no folder nowhere"),
+        (["data=folder", f"data.root={ROOT / 'docs'}"], "docs has 0 class folders"),
+        (["task=vae", "data=anomaly", f"data.root={ROOT / 'docs'}"], "docs holds no train/good"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_is_made(
@@ -89,7 +92,6 @@ def test_digits_stand_in_for_mnist_where_they_are_named(place: Path) -> None:
 def test_mnist_b_differs_from_mnist_a_in_hparams_alone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
-    from whole_command import ROOT
 
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         a, b = (OmegaConf.to_container(compose("config", [f"task=mnist_{name}"])) for name in "ab")

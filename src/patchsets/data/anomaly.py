@@ -64,6 +64,11 @@ class AnomalyImages(SplitLoaders):
         """Return the folder that holds the images. Raises ConfigError where none was named."""
         return data_root(self.root)
 
+    def find_files(self) -> None:
+        """Look which files a folder of one's own has; DataError where it is in no layout that is known."""
+        if self.root is not None:
+            read_layout(self.folder())
+
     def setup(self, stage: str | None = None) -> None:
         """Read once, however often Lightning asks. Raises DataError naming every file that cannot be read."""
         if self.splits:

@@ -1,6 +1,7 @@
 """Your own images: one subfolder per class, or per split and class; any size, mode and file name."""
 
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,17 @@ class Folder(ImageSets):
         """The folder that holds the images. Raises ConfigError where none was named."""
         return data_root(self.named_root)
 
+    @cached_property
+    def found(self) -> ClassFolders:
+        """The image files."""
+        return find_images(self.root)
+
+    def find_files(self) -> None:
+        """Look which files there are; DataError where their folders cannot be classes or splits."""
+        _ = self.found
+
     def read(self) -> dict[str, LabelledImages]:
-        found = find_images(self.root)
+        found = self.found
         self.classes = found.classes
         files = read_images(found.paths, self.root, smallest=self.patch_size or 1)
         pixels = as_one_mode([file.pixels for file in files])

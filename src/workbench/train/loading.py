@@ -180,7 +180,10 @@ class SplitLoaders:
 
 
 class SetData(Protocol):
-    """Sets with labels; every class in this folder is one, and so is any other with these members."""
+    """Sets with labels; every class in this folder is one, and so is any other with these members.
+
+    Data of files may have `find_files()` too, which raises DataError before anything of the run is written.
+    """
 
     num_features: int  # of an element of a set; known after setup, like the classes
     classes: list[str]

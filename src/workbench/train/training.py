@@ -10,7 +10,7 @@ import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from workbench.common.errors import RankFailed, UserError
+from workbench.common.errors import ConfigError, DataError, RankFailed, UserError
 from workbench.config.build import build, build_later
 from workbench.config.checks import GIVEN
 from workbench.distributed.process_group import together
@@ -58,7 +58,14 @@ def build_parts(config: DictConfig, folder: Path) -> Parts:
 
 
 def check_parts(parts: Parts, words: Sequence[str] = ()) -> None:
-    """Try whether a run can go on from its checkpoint; ConfigError, with the words typed, where not."""
+    """Try what can be tried before anything is written: the data's files, and the checkpoint of a resume.
+
+    Raises ConfigError, with the words typed, where a run cannot go on from its checkpoint.
+    """
+    try:
+        getattr(parts.task.data, "find_files", lambda: None)()
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     if parts.checkpoint is not None:
         check_checkpoint(parts.task, parts.trainer, parts.checkpoint, words)
 
