@@ -23,10 +23,14 @@ Exit code: 0 all is well; 1 something is wrong with the images, all of it named;
 
 import sys
 
-from patchsets.traindata.create import create_or_check
-from patchsets.traindata.settings import Words
 from workbench.common.workspace import ROOT
 from workbench.config.command import command
 
 if __name__ == "__main__":
-    sys.exit(command(__doc__ or "", Words, create_or_check, ROOT / "config" / "create_traindata.yaml"))
+    sys.exit(
+        command(
+            __doc__ or "",
+            "patchsets.traindata.create:create_or_check",
+            ROOT / "config" / "create_traindata.yaml",
+        )
+    )

@@ -9,7 +9,6 @@ inference.py takes it as model=.
 import sys
 
 from workbench.config.command import command
-from workbench.models.onnx import Words, export
 
 if __name__ == "__main__":
-    sys.exit(command(__doc__ or "", Words, export))
+    sys.exit(command(__doc__ or "", "workbench.models.onnx:export"))

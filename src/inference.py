@@ -16,7 +16,6 @@ import sys
 
 from workbench.common.workspace import ROOT
 from workbench.config.command import command
-from workbench.models.infer import Words, predict
 
 if __name__ == "__main__":
-    sys.exit(command(__doc__ or "", Words, predict, defaults=ROOT / "config" / "inference.yaml"))
+    sys.exit(command(__doc__ or "", "workbench.models.infer:predict", ROOT / "config" / "inference.yaml"))

@@ -9,7 +9,6 @@ sent there first where it is not. The same command again changes nothing.
 import sys
 
 from workbench.config.command import command
-from workbench.models.register import Words, register
 
 if __name__ == "__main__":
-    sys.exit(command(__doc__ or "", Words, register))
+    sys.exit(command(__doc__ or "", "workbench.models.register:register"))

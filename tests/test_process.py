@@ -49,7 +49,7 @@ def test_a_training_of_which_nobody_reads_what_it_prints(tmp_path: Path) -> None
     assert (done.returncode, status(folder)) == (0, "finished")
 
 
-@pytest.mark.parametrize("script", ["train.py", "sync.py"])
+@pytest.mark.parametrize("script", ["train.py", "sync.py", "inference.py"])
 def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path, script: str) -> None:
     command = 'rmdir "$PWD"; "$0" "$1" model=x'
     words = [sys.executable, ROOT / "src" / script]

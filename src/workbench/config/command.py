@@ -4,10 +4,11 @@ Words of the command line, before Hydra reads them.
 """
 
 import dataclasses
+import importlib
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +23,18 @@ from workbench.common.workspace import ROOT, shortest
 Words = TypeVar("Words")
 
 
-def command(about: str, kind: type[Words], act: Callable[[Words], int], defaults: Path | None = None) -> int:
-    """Read the words of this process into the dataclass `kind`, act, and return the exit code."""
+def command(about: str, act: str, defaults: Path | None = None) -> int:
+    """Let `act`, "module:function", do what this process was told, and return the exit code.
+
+    The words are read into the dataclass `Words` of the module, which loads late: it may bring torch.
+    """
     if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
         print(about.strip())
         return 0
     try:
         begin_process()
-        return act(read_words(kind, sys.argv[1:], defaults))
+        module = importlib.import_module(act.partition(":")[0])
+        return int(getattr(module, act.partition(":")[2])(read_words(module.Words, sys.argv[1:], defaults)))
     except UserError as error:
         return error.tell()
     except KeyboardInterrupt:
