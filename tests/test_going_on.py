@@ -1,5 +1,7 @@
 """Words typed beside resume= are obeyed or refused, and what the run folder says was done."""
 
+import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,16 @@ import pytest
 import torch
 from hydra.errors import ConfigCompositionException
 from in_process import start
-from whole_command import QUICK
+from whole_command import QUICK, ROOT
 
 from workbench.common.errors import ConfigError, NonFiniteLoss
+from workbench.config.choose import read_config
+from workbench.history.record import read_run
 from workbench.run.metrics_file import read_metrics
-from workbench.run.summary import read_summary
+from workbench.run.provenance import write_provenance
+from workbench.run.starts import environment_of, starts, words_of
+from workbench.run.summary import Recording, read_summary
+from workbench.tracking.trackers import describe
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's, of workers and the like
 BATCHES = 2  # of an epoch
@@ -116,3 +123,65 @@ def test_debug_looks_into_a_run_and_leaves_no_trace_in_it(kept: Path, tmp_path: 
     before = contents(kept)
     start(f"resume={kept}", "debug=True", f"outputs={tmp_path}")
     assert contents(kept) == before
+
+
+def test_each_start_keeps_its_own_record(finished: Path) -> None:
+    first = contents(finished / "starts/1")
+    assert {*first} == {
+        "config.yaml",
+        "environment.json",
+        "overrides.yaml",
+        "times.json",
+        "uncommitted.diff",
+        "code.zip",
+        "lock.txt",
+    }
+    seconds = read_summary(finished)["seconds"]
+    words = ["hparams.learning_rate=0.0001", "hparams.max_epochs=3"]
+    start(f"resume={finished}", *words)
+    assert contents(finished / "starts/1") == first
+    assert words_of(finished / "starts/2") == [f"resume={finished}", *words]
+    assert (finished / "starts/2/config.yaml").read_bytes() == (finished / "config.yaml").read_bytes()
+    times = [json.loads((finished / f"starts/{n}/times.json").read_text()) for n in (1, 2)]
+    spent = [time["ended"] - time["started"] for time in times]
+    assert read_summary(finished)["seconds"] == pytest.approx(sum(spent), abs=1.0)
+    assert read_summary(finished)["seconds"] > seconds
+
+    record = read_run(finished)
+    assert record.get("starts") == 2
+    assert record.get("hparams.learning_rate") == 0.0001
+    assert record.get("start1/hparams.learning_rate") == 0.002
+    described = describe(read_config(finished), finished, 0.0)
+    assert described.hparams["learning_rate"] == 0.002
+    assert described.hparams["start2/learning_rate"] == 0.0001
+    assert described.hparams["start2/max_epochs"] == 3
+    assert "start2/width" not in described.hparams
+    assert described.tags["start2"] == " ".join(words)
+
+
+def test_a_start_that_was_killed_ended_when_it_last_wrote(finished: Path) -> None:
+    times = finished / "starts/1/times.json"
+    times.write_text('{"started": 1000.0}')
+    for name in ("metrics.csv", "train.log"):
+        os.utime(finished / name, (0, 1060))
+    recording = Recording(finished)
+    recording.begin()
+    recording.release()
+    assert json.loads(times.read_text()) == {"started": 1000.0, "ended": 1060.0}
+
+
+def test_a_run_of_version_0_1_gets_a_record_for_its_first_start(tmp_path: Path) -> None:
+    old = shutil.copytree(ROOT / "tests/runs_of_e4f38a4/sets", tmp_path / "sets")
+    (old / "overrides.yaml").write_text("- hparams.width=16\n")
+    (old / "environment.json").write_text('{"command": "python src/train.py hparams.width=16"}')
+    before = (old / "config.yaml").read_bytes()
+    assert read_run(old).get("starts") == 1
+    recording = Recording(old)
+    recording.begin()
+    write_provenance(old, read_config(old), ["note=again"])
+    recording.write_end("finished", {}, None)
+    recording.release()
+    assert (old / "starts/1/config.yaml").read_bytes() == before
+    assert [words_of(each) for each in starts(old)] == [["hparams.width=16"], ["note=again"]]
+    assert environment_of(old / "starts/1")["command"].endswith("width=16")
+    assert not (old / "overrides.yaml").exists()

@@ -17,9 +17,7 @@ from workbench.run.summary import Recording, status
 
 EXPECTED = {
     "config.yaml",
-    "overrides.yaml",
-    "environment.json",
-    "uncommitted.diff",
+    "starts",
     "data.json",
     "train.log",
     "metrics.csv",
@@ -42,7 +40,7 @@ def test_finished_run_is_complete(train_apart: Train, outputs: Path, tmp_path: P
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["status"] == status(folder) == "finished"
     assert f"{summary['metrics']['test/accuracy']:.4f}" in done.stdout
-    environment = json.loads((folder / "environment.json").read_text())
+    environment = json.loads((folder / "starts/1/environment.json").read_text())
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
@@ -51,7 +49,7 @@ def test_finished_run_is_complete(train_apart: Train, outputs: Path, tmp_path: P
     assert environment["packages"]["torch"].startswith("2.")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["tags"] == {"author": "me"}
-    assert yaml.safe_load((folder / "overrides.yaml").read_text())[-1] == "tags.author=me"
+    assert yaml.safe_load((folder / "starts/1/overrides.yaml").read_text())[-1] == "tags.author=me"
 
 
 def test_both_steps_and_epochs_are_logged_on_their_axes(train: Train, outputs: Path) -> None:

@@ -67,10 +67,13 @@ def test_a_resumed_run_is_the_same_run(folder: Path, description: RunDescription
     mirror(description, "interrupted")
     assert runs(uri)[1][0].info.status == "KILLED"
     train(folder, first=10)
-    description.hparams["batch_size"] = 128  # MLflow itself would refuse to change it
+    description.hparams["start2/batch_size"] = 128  # MLflow refuses to change a parameter
+    description.tags["start2"] = "hparams.batch_size=128"
     mirror(description)
     client, (run,) = runs(uri)
     assert run.info.status == "FINISHED"
+    assert (run.data.params["batch_size"], run.data.params["start2/batch_size"]) == ("64", "128")
+    assert run.data.tags["start2"] == "hparams.batch_size=128"
     assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 20
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from workbench.common.errors import DataError
-from workbench.common.files import appearing_whole, read_json
+from workbench.common.files import appearing_whole
 from workbench.common.table import as_markdown, shown
 from workbench.history.query import telling_columns
 from workbench.history.record import RunRecord
+from workbench.run.starts import environment_of, starts
 from workbench.run.trial import is_trial
 
 BEGIN = "<!-- runs of the day: src/diary.py rewrites what stands between these two marks, nothing else -->"
@@ -70,8 +71,8 @@ def _run(run: RunRecord, folder: Path) -> Iterator[str]:
     yield from ("", f"### {_time(run)} {run.get('experiment_name')}: {run.get('status')}", "")
     if note := str(run.get("note")):
         yield from (*(f"> {line}" for line in note.splitlines()), "")
-    command = (read_json(run.folder / "environment.json") or {}).get("command", "")
-    yield from ("```", str(command), "```", "")
+    commands = [str(environment_of(start).get("command", "")) for start in starts(run.folder)]
+    yield from ("```", *commands, "```", "")
     yield " · ".join([*_facts(run), _link(run.name, run.folder, folder)])
     pictures = sorted((run.folder / "figures").glob("*.png"))
     if pictures:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.common.errors import ConfigError, nearest_key
-from workbench.common.files import read_json
 from workbench.history.record import FACTS, RunRecord
 from workbench.run.folder import fingerprint_of
 from workbench.run.snapshot import CODE, check_sums
+from workbench.run.starts import environment_of, starts
 
 FORMATS = ("table", "csv", "json")
 OWN = ("sort", "columns", "format", "outputs")  # words of runs.py itself
@@ -194,7 +194,7 @@ def _code(folder: Path) -> dict[str, str]:
 
 
 def _environment(folder: Path) -> dict[str, Any]:
-    found = read_json(folder / "environment.json") or {}
+    found = environment_of(starts(folder)[-1])
     packages = found.get("packages")
     versions = packages if isinstance(packages, Mapping) else {}
     return {key: found.get(key) for key in ENVIRONMENT} | dict(versions)

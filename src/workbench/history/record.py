@@ -15,10 +15,11 @@ from workbench.common.table import printable
 from workbench.common.workspace import ROOT, typed
 from workbench.run.folder import find_folder, is_mlflow_copy, is_run_folder
 from workbench.run.metrics_file import read_metrics
+from workbench.run.starts import starts, words_of
 from workbench.run.summary import read_summary, status
 from workbench.run.trial import choice, is_sweep, is_trial
 
-FACTS = ("run", "experiment_name", "status", "started", "seconds", "note", "task", "data", "model")
+FACTS = ("run", "experiment_name", "status", "started", "seconds", "starts", "note", "task", "data", "model")
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,39 @@ def read_run(folder: Path) -> RunRecord:
     summary = read_summary(folder)
     if "started" not in summary:
         raise DataError("its summary.json is missing or damaged")
+    begun = starts(folder)
     flat = dict(_flat(config, ""))
-    overrides = _read_yaml(folder / "overrides.yaml", list) if (folder / "overrides.yaml").is_file() else []
+    flat |= _given_otherwise(begun, flat)
+    overrides = [word for start in begun for word in words_of(start)]
     name = f"{folder.parent.name}/{folder.name}" if is_trial(folder) else folder.name
     facts = {
         "run": name,
         "experiment_name": config.get("experiment_name"),
         "status": status(folder),
         "started": f"{datetime.fromtimestamp(summary['started']):%Y-%m-%d %H:%M:%S}",
-        "seconds": round(summary["ended"] - summary["started"]) if "ended" in summary else None,
+        "seconds": _seconds(summary),
+        "starts": len(begun),
         "note": config.get("note") or "",
         **{group: choice(group, config.get(group), overrides) for group in FACTS[-3:]},
     }
     return RunRecord(folder, name, facts, flat, dict(summary.get("metrics") or {}))
+
+
+def _seconds(summary: Mapping[str, Any]) -> int | None:
+    """Return the seconds that all starts of a run took; version 0.1 did not add them up."""
+    if "ended" not in summary:
+        return None
+    return round(summary.get("seconds", summary["ended"] - summary["started"]))
+
+
+def _given_otherwise(begun: Sequence[Path], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as `start<n>/<key>` what the n-th of several starts was given otherwise than the last."""
+    found = {}
+    for number, start in enumerate(begun[:-1], 1):
+        for key, value in _flat(_read_yaml(start / "config.yaml", dict), ""):
+            if key != "resume" and flat.get(key) != value:
+                found[f"start{number}/{key}"] = value
+    return found
 
 
 def _read_yaml(path: Path, kind: type) -> Any:

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from workbench.common.errors import ConfigError, UserError
-from workbench.common.files import read_json
 from workbench.run.snapshot import CODE, LOCK, OWN, PIN, plain_name, read_lock
+from workbench.run.starts import environment_of, starts
 
 # uv has names of its own for pip's settings.
 PIP_TO_UV = {
@@ -89,7 +89,7 @@ def unpack_code(run: Path, output: Path) -> Path:
 
 def missing_here(run: Path) -> dict[str, str]:
     """Return the version that is here, or none, of each package that the run had in another version."""
-    record: Mapping[str, Any] = read_json(run / "environment.json") or {}
+    record: Mapping[str, Any] = environment_of(starts(run)[-1])
     here = {plain_name(each.name): each.version for each in importlib.metadata.distributions()}
     wanted = read_lock(run / LOCK)
     found = {name: here.get(name, "none") for name, version in wanted.items() if here.get(name) != version}
@@ -118,7 +118,7 @@ def build_environment(run: Path, output: Path) -> Path:
             raise UserError(f"uv {' '.join(words[:2])}: {done.stderr.strip() or done.returncode}")
         return done.returncode == 0
 
-    version = str((read_json(run / "environment.json") or {}).get("python", "3.11"))
+    version = str(environment_of(starts(run)[-1]).get("python", "3.11"))
     versions = (version, version.rpartition(".")[0])  # exactly the run's, else one as near as there is
     if not any(call("venv", "--quiet", "--python", each, str(output / ".venv")) for each in versions):
         raise UserError(f"uv has no Python {version}: uv python install {version}")
@@ -140,7 +140,7 @@ def run_again(run: Path, python: Path, code: Path, words: list[str], output: Pat
 
     Raises UserError, with the last line it printed, where it fails.
     """
-    record: Mapping[str, Any] = read_json(run / "environment.json") or {}
+    record: Mapping[str, Any] = environment_of(starts(run)[-1])
     path = os.pathsep.join(filter(None, [str(code / OWN), os.environ.get("PYTHONPATH", "")]))
     threads = {"OMP_NUM_THREADS": str(record["threads"])} if "threads" in record else {}
     there = Path(str(record.get("directory", "")))  # where relative paths of the configuration begin

@@ -15,6 +15,7 @@ from typing import Any
 
 from workbench.common.files import read_json
 from workbench.run.snapshot import CODE, LOCK, differing_files, read_lock
+from workbench.run.starts import environment_of, starts
 
 HARDWARE = ("processor", "cpus", "gpus")
 NAMED = 3  # of the files, packages or keys that differ
@@ -116,7 +117,7 @@ def _same_weights(original: Path, repeated: Path) -> bool:
 
 def made_differently(original: Path, repeated: Path) -> dict[str, str]:
     """Return which of code, packages, data, seed, threads, Python and hardware differ, and how."""
-    one, other = (read_json(folder / "environment.json") or {} for folder in (original, repeated))
+    one, other = (environment_of(starts(folder)[-1]) for folder in (original, repeated))
     found = {
         "code": _code(original, repeated),
         "packages": _pairs(read_lock(original / LOCK), read_lock(repeated / LOCK)),

@@ -1,7 +1,7 @@
 """The run folder: made once, locked while its run lives, with a summary that says how the run ended.
 
 outputs/<experiment_name>/<date>_<time>_<id>/
-    config.yaml  overrides.yaml  environment.json  uncommitted.diff  data.json     what was run, on what
+    config.yaml  data.json  starts/<n>/                                            what was run, on what
     train.log  metrics.csv  figures/*.png  checkpoints/best.ckpt  last.ckpt        what came out
     summary.json                                                                   status and final metrics
 """

@@ -1,4 +1,4 @@
-"""What a run was made of: command, code, packages, hardware; written before the first step."""
+"""What a run was made of: command, code, packages, hardware; written before the first step of each start."""
 
 import json
 import logging
@@ -6,34 +6,51 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from yaml import YAMLError
+from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
-from workbench.common.files import read_json, write_json
+from workbench.common.files import appearing_whole, read_json, write_json
 from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
 from workbench.run.snapshot import CODE, LOCK, keep_code, keep_lock
+from workbench.run.starts import new_start
 from workbench.run.trial import is_trial
 
 log = logging.getLogger(__name__)
 
 
 def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> None:
-    """Write config.yaml (interpolations intact), overrides.yaml, environment.json and uncommitted.diff."""
-    _write(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=False))
-    _write(folder / "overrides.yaml", OmegaConf.to_yaml(overrides))
-    _write(folder / "uncommitted.diff", _git("diff", "HEAD") or "")
-    write_json(folder / "environment.json", environment(config))
+    """Write sources, the record of one more start (starts.py), then config.yaml, interpolations intact."""
+    new, final = new_start(folder)
+    _write(new / "config.yaml", OmegaConf.to_yaml(config, resolve=False))
+    _write(new / "overrides.yaml", OmegaConf.to_yaml(overrides))
+    _write(new / "uncommitted.diff", _git("diff", "HEAD") or "")
+    write_json(new / "environment.json", environment(config))
+    write_json(new / "times.json", {"started": round(time.time(), 3)})
     _keep_sources(folder, list(config.trusted_targets))
+    for name in (CODE, LOCK):
+        _give_second_name(folder / name, new / name)
+    new.rename(final)
+    with appearing_whole(folder / "config.yaml") as temporary:
+        shutil.copy(final / "config.yaml", temporary)
+
+
+def _give_second_name(path: Path, second: Path) -> None:
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:  # a disk without links
+        shutil.copy(path, second)
 
 
 def _keep_sources(folder: Path, trusted: Sequence[str]) -> None:
@@ -52,19 +69,9 @@ def _keep_sources(folder: Path, trusted: Sequence[str]) -> None:
     keep_lock(folder / LOCK, _packages(), sweep / LOCK)
 
 
-def kept_overrides(folder: Path) -> list[str]:
-    """Return the words that a run's earlier start was given; none where it keeps none."""
-    try:
-        kept = OmegaConf.load(folder / "overrides.yaml")
-    except (OSError, ValueError, YAMLError):
-        return []
-    return [str(word) for word in kept] if isinstance(kept, ListConfig) else []
-
-
-def commit_of(folder: Path) -> str | None:
-    """Return the commit that a run keeps; of one that begins, that of the workspace."""
-    kept = read_json(folder / "environment.json")
-    return _git("rev-parse", "HEAD") if kept is None else kept.get("commit")
+def workspace_commit() -> str | None:
+    """Return the commit of the workspace as it is now; None where git knows none."""
+    return _git("rev-parse", "HEAD")
 
 
 def _write(path: Path, text: str) -> None:
@@ -77,7 +84,7 @@ def environment(config: DictConfig) -> dict[str, Any]:
         "command": redact(shlex.join([Path(sys.executable).name, *sys.argv])),
         "directory": str(Path.cwd()),
         "seed": config.seed,
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": workspace_commit(),
         "untracked": (_git("ls-files", "--others", "--exclude-standard") or "").splitlines(),
         "threads": _threads(),
         "python": platform.python_version(),

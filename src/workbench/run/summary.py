@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.files import is_held, read_json, write_json
 from workbench.common.redaction import redact
+from workbench.run.starts import end_start, settle_starts
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -49,8 +50,10 @@ class Recording:
     def begin(self) -> None:
         """Say that the run is running; of an earlier start its metrics stay, until there are newer ones."""
         earlier = read_summary(self.folder)
+        settle_starts(self.folder, earlier)
+        self._since = round(time.time(), 3)
         kept = {name: earlier[name] for name in ("started", "metrics") if name in earlier}
-        self._summary = {"status": "running", "started": round(time.time(), 3), "process": os.getpid()} | kept
+        self._summary = {"status": "running", "started": self._since, "process": os.getpid()} | kept
         self._write()
 
     @property
@@ -62,6 +65,7 @@ class Recording:
         """Write how the run ended."""
         self._summary |= {"status": ended_as, "ended": round(time.time(), 3)}
         self._summary["metrics"] = metrics or self._summary.get("metrics", {})
+        self._summary["seconds"] = round(end_start(self.folder, self._since), 3)
         if error:
             self._summary["error"] = redact(error)
         try:

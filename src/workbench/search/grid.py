@@ -20,6 +20,7 @@ from workbench.common.workspace import ROOT
 from workbench.config.checks import check_config
 from workbench.config.choose import read_config
 from workbench.run.folder import is_run_folder
+from workbench.run.starts import starts
 from workbench.run.summary import status
 
 # What does not change the result of a run, at the root and below it.
@@ -82,9 +83,9 @@ class FinishedRuns:
         for folder in [*sorted(runs, key=lambda path: path.name, reverse=True), *trials]:
             if folder.name == "latest" or not is_run_folder(folder) or status(folder) != "finished":
                 continue
-            if folder not in self._configs:
-                self._configs[folder] = _what_matters(read_config(folder))
-            if self._configs[folder] == wanted:
+            if folder not in self._configs:  # of each start: one changed on its way is another run
+                self._configs[folder] = [_what_matters(read_config(start)) for start in starts(folder)]
+            if all(config == wanted for config in self._configs[folder]):
                 return folder
         return None
 

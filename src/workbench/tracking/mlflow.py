@@ -59,6 +59,7 @@ class MlflowTracker:
         experiment = self._find_or_create_experiment()
         self._id = self._find_run(experiment, key) or self._create_run(experiment, key)
         self._client.update_run(self._id, status="RUNNING")
+        self._send_tags()
         self._send_params()
         self._send_files("config.yaml")
         return self._id
@@ -113,15 +114,21 @@ class MlflowTracker:
         return runs[0].info.run_id if runs else None
 
     def _create_run(self, experiment: str, key: str) -> str:
-        tags = {_valid(name): text[:LONGEST_TAG] for name, text in self._run.tags.items()} | {KEY_TAG: key}
-        if self._run.note:
-            tags[DESCRIPTION] = self._run.note[:LONGEST_TAG]
         started = _milliseconds(self._run.started)
-        run = self._client.create_run(experiment, started, tags, run_name=self._run.run_name)
+        run = self._client.create_run(experiment, started, {KEY_TAG: key}, run_name=self._run.run_name)
         return str(run.info.run_id)
 
+    def _send_tags(self) -> None:
+        """Send the tags, again where a later start has others."""
+        from mlflow.entities import RunTag
+
+        tags = {_valid(name): text for name, text in self._run.tags.items()}
+        if self._run.note:
+            tags[DESCRIPTION] = self._run.note
+        self._client.log_batch(self._id, tags=[RunTag(key, text[:LONGEST_TAG]) for key, text in tags.items()])
+
     def _send_params(self) -> None:
-        """Send what is not there yet: MLflow refuses to change a parameter, and a resumed run may have."""
+        """Send what is not there yet: MLflow refuses to change a parameter."""
         from mlflow.entities import Param
 
         present = self._client.get_run(self._id).data.params

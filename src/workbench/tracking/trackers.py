@@ -2,14 +2,20 @@
 
 import getpass
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from workbench.common.errors import ConfigError
 from workbench.config.build import build
-from workbench.run.provenance import commit_of, kept_overrides
+from workbench.config.choose import read_config
+from workbench.run.folder import is_run_folder
+from workbench.run.provenance import workspace_commit
+from workbench.run.starts import environment_of, starts, words_of
 from workbench.run.trial import CHOICES, choice, read_note
 from workbench.tracking.tracker import Plain, RunDescription, Tracker
 from workbench.tracking.uploader_process import check_tracker
@@ -31,22 +37,66 @@ def build_trackers(config: DictConfig) -> dict[str, Tracker]:
     return trackers
 
 
+@dataclass(frozen=True)
+class Start:
+    """What one start of a run was given."""
+
+    config: DictConfig
+    words: list[str]
+    commit: str | None
+
+
 def describe(
-    config: DictConfig, folder: Path, started: float, overrides: Sequence[str] = ()
+    config: DictConfig, folder: Path, started: float, overrides: list[str] | None = None
 ) -> RunDescription:
-    """Return what every tracker lists about the run; `overrides` are its folder's and these."""
-    typed = [*kept_overrides(folder), *overrides]
-    note, commit = read_note(folder), commit_of(folder)
+    """Return what every tracker lists about the run; with `overrides` one more start of it begins.
+
+    Parameters are those of the first start. What the n-th was given otherwise is `start<n>/<name>`, and the
+    tag `start<n>` holds its words: MLflow cannot change a parameter, and both values were in force.
+    """
+    begun = list(_earlier(folder))
+    if overrides is not None or not begun:
+        begun.append(Start(config, overrides or [], workspace_commit()))
+    note, commit = read_note(folder), begun[0].commit
     who = {"user": getpass.getuser(), **({"commit": commit} if commit else {})}
     return RunDescription(
         folder=folder,
         experiment_name=config.experiment_name,
         run_name=folder.name,
-        tags=who | dict(config.tags) | (note.tags if note else {}),
-        hparams=_parameters(config, typed),
+        tags=who | dict(config.tags) | (note.tags if note else {}) | _tags_of(begun),
+        hparams=_parameters_of(begun),
         started=started,
         note=config.note,
     )
+
+
+def _earlier(folder: Path) -> Iterator[Start]:
+    for start in starts(folder):
+        if is_run_folder(start):
+            with suppress(ConfigError):  # of a record that is damaged there is nothing to tell
+                yield Start(read_config(start), words_of(start), environment_of(start).get("commit"))
+
+
+def _tags_of(begun: Sequence[Start]) -> dict[str, str]:
+    found = {}
+    for number, start in enumerate(begun[1:], 2):
+        words = " ".join(word for word in start.words if not word.startswith("resume="))
+        code = f" (commit {start.commit})" if start.commit != begun[0].commit else ""
+        found[f"start{number}"] = (words or "no word") + code
+    return found
+
+
+def _parameters_of(begun: Sequence[Start]) -> dict[str, Plain]:
+    found: dict[str, Plain] = {}
+    known: dict[str, Plain] = {}
+    typed: list[str] = []
+    for number, start in enumerate(begun, 1):
+        typed += start.words
+        given = _parameters(start.config, typed)
+        changed = {name: value for name, value in given.items() if number == 1 or known.get(name) != value}
+        found |= {f"start{number}/{name}" if number > 1 else name: value for name, value in changed.items()}
+        known = given
+    return found
 
 
 def _parameters(config: DictConfig, typed: Sequence[str]) -> dict[str, Plain]:

@@ -17,7 +17,7 @@ from workbench.run.checkpoints import fill
 from workbench.run.folder import is_run_folder
 from workbench.run.provenance import record_data
 from workbench.train.loading import EpochSampler, SetData
-from workbench.train.resume import go_on, optimizers_in, options_of
+from workbench.train.resume import go_on, options_of
 from workbench.train.step_log import BadStep, RunLogger, StepLog
 
 SEED_STRIDE = 1_000_003  # keeps the streams of two seeds apart for as many epochs
@@ -59,7 +59,8 @@ class RunTask(LightningModule):
             self.monitor_mode = monitor_mode
         self.initial_weights: Mapping[str, Tensor] | None = None
         self.network: nn.Module
-        self._is_prepared = self._is_tried = False
+        self._is_prepared = False
+        self.has_schedules = True  # not while a checkpoint is tried, before there is a trainer
         self.step_log = StepLog()
 
     # What a task says
@@ -144,23 +145,10 @@ class RunTask(LightningModule):
 
     def make_schedule(self, optimizer: torch.optim.Optimizer) -> Any:
         """Make the run's learning-rate schedule over all its steps; None where it has none."""
-        if self._is_tried:
+        if not self.has_schedules:
             return None
         steps = self.trainer.estimated_stepping_batches  # infinite where the run has no end of its own
         return make_schedule(optimizer, steps, self.settings, self.schedule_table)
-
-    def try_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Make the optimizers before there is a trainer, without schedules, whose length it knows.
-
-        None where a `configure_optimizers` of one's own asks the trainer itself.
-        """
-        self._is_tried = True
-        try:
-            return list(optimizers_in(self.configure_optimizers()))
-        except RuntimeError:
-            return []
-        finally:
-            self._is_tried = False
 
     def on_fit_start(self) -> None:
         folder = Path(self.trainer.default_root_dir)

@@ -60,7 +60,7 @@ def _misfits(
     if difference := difference_to(task, kept["state_dict"]):
         yield f"the run's network cannot change ({difference})"
     if not any(isinstance(callback, BaseFinetuning) for callback in trainer.callbacks):  # which adds groups
-        yield from _misfits_of_optimizers(task.try_optimizers(), kept)
+        yield from _misfits_of_optimizers(_try_optimizers(task), kept)
     yield from _misfits_of_callbacks(trainer.callbacks, kept["callbacks"])
 
 
@@ -77,15 +77,26 @@ def _misfits_of_optimizers(made: Sequence[Optimizer], kept: Mapping[str, Any]) -
             yield "the parts of the network that have a learning rate of their own cannot change"
 
 
-def optimizers_in(made: Any) -> Iterator[Optimizer]:
+def _try_optimizers(task: Any) -> list[Optimizer]:
+    """Make a task's optimizers without schedules; none where it asks its trainer for more than these."""
+    task.has_schedules = False
+    try:
+        return list(_optimizers(task.configure_optimizers()))
+    except RuntimeError:
+        return []
+    finally:
+        task.has_schedules = True
+
+
+def _optimizers(made: Any) -> Iterator[Optimizer]:
     """Give the optimizers in what `configure_optimizers` returned, in each of Lightning's forms."""
     if isinstance(made, Optimizer):
         yield made
     elif isinstance(made, Mapping):
-        yield from optimizers_in(made.get("optimizer"))
+        yield from _optimizers(made.get("optimizer"))
     elif isinstance(made, list | tuple):
         for part in made:
-            yield from optimizers_in(part)
+            yield from _optimizers(part)
 
 
 def _misfits_of_callbacks(callbacks: Sequence[Callback], kept: Mapping[str, Any]) -> Iterator[str]:
