@@ -22,7 +22,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help train test test-faults test-docker test-registry test-searches lint format bench max-regression lock clean
+.PHONY: help train test test-faults test-docker test-registry test-searches test-travel lint format bench max-regression lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ test-registry: .venv/ready ## register a model in a real browser on a real MLflo
 
 test-searches: .venv/ready ## searches in many processes, killed ones too, on SQLite and PostgreSQL (seven minutes)
 	@PATCHSETS_TEST_SEARCHES=1 $(BIN)/python -m pytest tests/search
+
+test-travel: .venv/ready ## repeat eight kinds of run in four places from their records alone, and name 20 planted differences (a quarter of an hour)
+	@PATCHSETS_TEST_TRAVEL=1 $(BIN)/python -m pytest -s tests/travel
 
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff format --check .

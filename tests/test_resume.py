@@ -125,7 +125,8 @@ def test_another_seed_gives_other_numbers(train: Train, outputs: Path, uninterru
 def test_repeat_runs_the_saved_config_in_a_new_folder(
     train: Train, outputs: Path, uninterrupted: Path
 ) -> None:
-    train(f"repeat={uninterrupted}")
+    done = train(f"repeat={uninterrupted}")
+    assert "repetition     the same, bit for bit" in done.stdout
     folder = _only_run(outputs)
     assert folder != uninterrupted
     assert _summary(folder)["metrics"] == _summary(uninterrupted)["metrics"]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -198,10 +199,10 @@ class AnomalyDemo(AnomalyImages):
         val: int = 100,
         per_kind: int = 20,
         demo_seed: int = 0,
-        num_workers: int = 0,
+        **images: Any,
     ) -> None:
         """Take so many good images for train and val, and `per_kind` anomalies of each kind."""
-        super().__init__(None, batch_size, seed, image_size, num_workers=num_workers)
+        super().__init__(None, batch_size, seed, image_size, **images)
         if category not in CATEGORIES:
             close = nearest(category, list(CATEGORIES)) or f"; there is {', '.join(CATEGORIES)}"
             raise ConfigError(f"data.category: there is no {category}{close}")

@@ -127,8 +127,9 @@ def _gpus() -> list[str]:
 
 def _packages() -> dict[str, str]:
     """List what is installed by the names of the metadata folders: reading the metadata takes a second."""
-    names = (found.name for entry in sys.path for found in Path(entry).glob("*.dist-info"))
-    return dict(sorted(name.removesuffix(".dist-info").split("-", 1) for name in names))
+    found = [path.name for entry in reversed(sys.path) for path in Path(entry).glob("*.dist-info")]
+    versions = dict(name.removesuffix(".dist-info").split("-", 1) for name in found)  # the first on the path
+    return dict(sorted(versions.items()))
 
 
 def record_data(folder: Path, fingerprint: dict[str, Any]) -> None:

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workbench.common.files import read_json, write_json
 
 RECORD = ("overrides.yaml", "environment.json", "uncommitted.diff")
@@ -24,6 +22,8 @@ def starts(folder: Path) -> list[Path]:
 
 def words_of(start: Path) -> list[str]:
     """Return the words that a start was given; none where it keeps none."""
+    import yaml  # which src/repeat.py does without
+
     try:
         kept = yaml.load((start / "overrides.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, ValueError, yaml.YAMLError):

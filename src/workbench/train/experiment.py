@@ -20,6 +20,7 @@ from workbench.config.choose import choose_config
 from workbench.config.command import resume_command
 from workbench.config.hparams import drop_unread
 from workbench.distributed.workers import learn_folder
+from workbench.repeat.verdict import judge
 from workbench.run.folder import is_run_folder, make_folder, name_folder
 from workbench.run.log import begin_log, end_log, keep_log
 from workbench.run.provenance import write_provenance
@@ -59,7 +60,8 @@ def run(composed: DictConfig) -> dict[str, float]:
     finally:
         end_log()
     if trial_folder() is None:
-        print(closing_table(recording.folder, metrics, trackers, trouble))
+        verdict = str(judge(Path(config.repeat), recording.folder)) if config.repeat else ""
+        print(closing_table(recording.folder, metrics, trackers, trouble, verdict))
     return metrics
 
 
