@@ -133,6 +133,18 @@ def test_regression_lists_numbers_and_has_no_classes(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+def test_several_labels_of_one_example_are_listed_as_they_are(tmp_path: Path) -> None:
+    task = after_test(Digits(batch_size=100, seed=0))
+    assert task.tested is not None
+    several = torch.nn.functional.one_hot(task.tested.label, 10)
+    task.tested = Judged(task.tested.output, several, task.tested.index)
+    task.report(tmp_path)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    assert first["label"] == str(several[0].tolist()) and first["predicted"].count(",") == 9
+    assert names(tmp_path) == set()
+
+
 def test_a_task_that_was_not_tested_leaves_nothing(tmp_path: Path) -> None:
     data = Digits(batch_size=100, seed=0)
     Classification(data=data, network=MEAN, settings=SETTINGS, optimizers={}, seed=0).report(tmp_path)

@@ -8,6 +8,7 @@ from judged_examples import judged, scored
 from scipy.ndimage import label as connected
 from sklearn import metrics as reference
 
+from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.metrics import evaluate, pixel_metrics
 from patchsets.anomaly.thresholds import (
     choose_threshold,
@@ -15,6 +16,7 @@ from patchsets.anomaly.thresholds import (
     describe_drift,
 )
 from patchsets.anomaly.trivial import best_trivial
+from workbench.common.errors import UserError
 
 
 def by_hand_au_pro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
@@ -97,6 +99,14 @@ def test_a_split_of_one_class_gives_what_can_be_known() -> None:
     assert found["accuracy"] == 39 / 40 and found["false_positive_rate"] == 1 / 40
     assert not {"auroc", "recall", "oracle_f1", "trivial_auroc"} & set(found)
     assert "precision" not in evaluate(good, good, choose_threshold(99.0, good))  # no alarm: no precision
+
+
+def test_a_score_that_is_no_number_is_named_with_its_file() -> None:
+    with pytest.raises(UserError, match=r"1 of 3 scores own/max are no finite numbers: b\.png"):
+        JudgedImages(
+            {"own/max": np.array([0.1, np.nan, 0.3])}, "own/max", np.array([0, 0, 1]),
+            ["good", "good", "hole"], ["a.png", "b.png", "c.png"], np.arange(3),
+        )  # fmt: skip
 
 
 def test_the_trivial_baseline_finds_a_leak_in_either_direction() -> None:

@@ -21,6 +21,7 @@ from patchsets.data.batch import ImageBatch
 from workbench.common.errors import UserError
 
 CLASSES = ("good", "anomaly")
+SHOWN_FILES = 8
 GOOD = CLASSES[0]  # also the kind of an image without defect
 
 
@@ -50,8 +51,10 @@ class JudgedImages:
             if part is not None and len(part) != len(self.label):
                 raise ValueError(f"{name} has {len(part)} entries for {len(self.label)} images")
         for name, score in self.scores.items():
-            if bad := int((~np.isfinite(score)).sum()):
-                raise UserError(f"{bad} of {len(score)} scores {name} are no finite numbers")
+            if len(bad := np.flatnonzero(~np.isfinite(score))):
+                files = ", ".join(self.file[row] for row in bad[:SHOWN_FILES])
+                said = f"{len(bad)} of {len(score)} scores {name} are no finite numbers"
+                raise UserError(f"{said}: {files}{', ...' if len(bad) > SHOWN_FILES else ''}")
 
     def __len__(self) -> int:
         return len(self.label)

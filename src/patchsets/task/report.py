@@ -36,12 +36,17 @@ def write_report(task: RunTask, judged: Judged, folder: Path) -> None:
     """Write the predictions and figures of a tested task into its run folder."""
     file_name = getattr(task.data, "file_name", None)
     files = None if file_name is None else [file_name("test", row) for row in judged.index.tolist()]
-    write_predictions(folder / "predictions.csv", judged, task.data.classes, files)
+    write_predictions(folder / "predictions.csv", judged, classes_of(task, judged), files)
     (folder / "figures").mkdir(exist_ok=True)
     with _undisturbed(task):
         for name, figure in _figures(task, judged, folder):
             with appearing_whole(folder / "figures" / f"{name}.png") as path:
                 figure.savefig(path, format="png")
+
+
+def classes_of(task: RunTask, judged: Judged) -> Sequence[str]:
+    """Return the classes that labels `[N]` are of; none where an example has several labels, or numbers."""
+    return task.data.classes if judged.label.dim() == 1 else []
 
 
 def write_predictions(
@@ -84,7 +89,7 @@ def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str,
     """Give the figures that the data have something for, by name."""
     from patchsets import figures
 
-    classes = task.data.classes
+    classes = classes_of(task, judged)
     rows = read_metrics(folder)
     if any(row.name.startswith("val/") for row in rows):
         yield "learning_curves", figures.learning_curves(rows, task.monitor, task.monitor_mode)
