@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from workbench.common.errors import ConfigError, UserError
+from workbench.common.redaction import redact_tracebacks
 from workbench.common.workspace import ROOT, typed
 from workbench.config.command import read_words
 from workbench.history.diary import runs_of, write_page
@@ -53,6 +54,7 @@ def read_date(text: str) -> date:
 
 
 if __name__ == "__main__":
+    redact_tracebacks()
     try:
         main(sys.argv[1:])
     except UserError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.files import write_json
+from workbench.common.redaction import redact_tracebacks
 from workbench.repeat.rebuild import build_environment, missing_here, run_again, take_run, unpack_code
 from workbench.repeat.verdict import judge
 from workbench.run.snapshot import left_out
@@ -71,6 +72,7 @@ def choose_python(run: Path, output: Path) -> Path:
 
 
 if __name__ == "__main__":
+    redact_tracebacks()
     if {"-h", "--help"} & set(sys.argv) or len(sys.argv) == 1:
         print(__doc__.strip())
         sys.exit(0)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from workbench.common.errors import ConfigError, UserError
+from workbench.common.redaction import redact_tracebacks
 from workbench.common.table import render
 from workbench.history.query import all_columns, differences, parse, telling_columns
 from workbench.history.record import find_run, places, read_runs
@@ -62,6 +63,7 @@ def show_differences(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    redact_tracebacks()
     try:
         main(sys.argv[1:])
     except UserError as error:

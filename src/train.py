@@ -3,7 +3,7 @@
 import os
 import sys
 
-os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then hands its errors on, to be put in one line below
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors on, to be told below
 
 import hydra
 from hydra.core.hydra_config import HydraConfig

@@ -15,9 +15,8 @@ from patchsets.data.image_sets import LabelledImages, labelled
 from patchsets.data.images import Augment
 from patchsets.data.layout import FITS, GOOD, Entry, as_mask, fit_mask, read_layout
 from patchsets.data.splitting import hold_out
-from workbench.common.errors import ConfigError, DataError
+from workbench.common.errors import ConfigError, DataError, data_root
 from workbench.common.limits import AboveZero
-from workbench.common.workspace import data_root
 from workbench.portable.pixels import fitted, shown
 from workbench.train.loading import SplitLoaders, hash_of
 

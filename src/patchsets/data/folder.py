@@ -11,9 +11,8 @@ from patchsets.data.class_folders import ClassFolders, find_images
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
 from patchsets.data.splitting import split_groups
-from workbench.common.errors import DataError
+from workbench.common.errors import DataError, data_root
 from workbench.common.limits import AboveZero
-from workbench.common.workspace import data_root
 from workbench.portable.pixels import shown
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.common.rank import rank
+from workbench.common.redaction import redact
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)  # what a person can put right
 
@@ -23,7 +24,7 @@ class UserError(Exception):
     def tell(self) -> int:
         """Print the line, where no other rank does, and return the exit code."""
         if rank() == 0:
-            print(f"error: {self}", file=sys.stderr)
+            print(f"error: {redact(str(self))}", file=sys.stderr)
         return self.exit_code
 
 
@@ -39,6 +40,13 @@ def need_extra(module: str, extra: str, where: str) -> None:
         raise ConfigError(
             f"{where}: {module} is not installed; make installs it, and so does pip install -e '.[{extra}]'"
         )
+
+
+def data_root(root: str | None) -> Path:
+    """Return the folder that holds the images; raise ConfigError where none was named."""
+    if not root:
+        raise ConfigError("data.root: say which folder holds the images: data.root=... or DATASET=...")
+    return Path(root).expanduser()
 
 
 class DataError(UserError):

@@ -1,4 +1,4 @@
-"""What a command makes sure of as it begins: that it is somewhere, and that printing can end no training."""
+"""What a command makes sure of as it begins: that it is somewhere, and what printing cannot do to a run."""
 
 import io
 import os
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from workbench.common.errors import ConfigError
+from workbench.common.redaction import redact_tracebacks
 
 
 def begin_process() -> None:
-    """Let standard streams take what nobody reads; raise ConfigError where the current folder is gone.
+    """Let standard streams take what nobody reads, and tracebacks show no secret.
+
+    Raises ConfigError where the current folder is gone.
 
     A terminal may be closed, a pipe's reader gone (`| head`), a disk full, or the stream closed (`>&-`): then
     the next file that is opened would take its number, and what libraries print would be written into it.
@@ -22,6 +25,7 @@ def begin_process() -> None:
         stream: TextIO | None = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__"):  # else it is a test's
             setattr(sys, name, _unfailing(number, stream))
+    redact_tracebacks()
     try:
         Path.cwd()
     except FileNotFoundError:

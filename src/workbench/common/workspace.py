@@ -6,8 +6,6 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from workbench.common.errors import ConfigError
-
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -27,8 +25,10 @@ def read_env(path: Path = ROOT / ".env") -> dict[str, str]:
     """Return the variables a `.env` file sets; empty where there is none."""
     if not path.is_file():
         return {}
-    from dotenv import dotenv_values
-
+    try:
+        from dotenv import dotenv_values
+    except ImportError:  # of src/repeat.py, which runs with nothing installed
+        return {}
     return {name: value for name, value in dotenv_values(path).items() if value}
 
 
@@ -36,13 +36,6 @@ def load_env(path: Path = ROOT / ".env") -> None:
     """Put the variables of a `.env` file into the environment; what is already set there wins."""
     for name, value in read_env(path).items():
         os.environ.setdefault(name, value)
-
-
-def data_root(root: str | None) -> Path:
-    """Return the folder that holds the images; raise ConfigError where none was named."""
-    if not root:
-        raise ConfigError("data.root: say which folder holds the images: data.root=... or DATASET=...")
-    return Path(root).expanduser()
 
 
 def typed(path: Path) -> str:

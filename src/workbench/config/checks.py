@@ -35,7 +35,7 @@ def check_config(config: DictConfig) -> None:
     if not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed: {config.seed} is not between 0 and {2**32 - 1}")
     OmegaConf.to_object(config.hparams)
-    _check_secrets(config, "")
+    _check_secrets(OmegaConf.to_container(config, resolve=False), "")
     check_optimizer(config.hparams.optimizer, config.optimizers)
     check_schedule(config.hparams.schedule, config.schedules)
     if config.init_from and not config.resume:
@@ -87,14 +87,15 @@ def _check_gpus(devices: Any) -> None:
 
 
 def _check_secrets(node: Any, path: str) -> None:
-    if not isinstance(node, DictConfig):
+    if isinstance(node, list):
+        for number, value in enumerate(node):
+            _check_secrets(value, f"{path}{number}.")
+    if not isinstance(node, dict):
         return
-    key: Any
-    for key in node:
-        if is_secret_name(str(key)):
+    for key, value in node.items():
+        if is_secret_name(str(key)) and not isinstance(value, bool | None):  # as cls_token=true may be
             raise ConfigError(
                 f"{path}{key}: a secret has no place in a configuration, which is kept and shared; "
                 "set it in the environment or in .env, where its client looks for it"
             )
-        if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
-            _check_secrets(node[key], f"{path}{key}.")
+        _check_secrets(value, f"{path}{key}.")

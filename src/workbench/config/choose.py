@@ -9,8 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from workbench.common.errors import ConfigError
-from workbench.common.workspace import data_root
+from workbench.common.errors import ConfigError, data_root
 from workbench.config.hparams import drop_unread, read_keys, typed_keys
 from workbench.config.schema import GROUPS, schema
 from workbench.config.upgrade import upgrade

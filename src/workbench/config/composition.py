@@ -10,8 +10,11 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from workbench.common.redaction import redact_all
 from workbench.common.workspace import ROOT
 from workbench.config.hparams import drop_unread, typed_keys
 from workbench.config.schema import schema
@@ -43,6 +46,14 @@ def _sweep_name() -> str:
     """Name a sweep after its command, so that the same command finds its folder again."""
     words = sorted(word for word in sys.argv[1:] if not word.startswith(OF_A_START))
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:10]
+
+
+class Redacted(Callback):
+    """Blanks secrets in the words that Hydra prints before it raises what a run raised."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Blank them in Hydra's record of the run."""
+        job_return.overrides = redact_all(job_return.overrides)
 
 
 def register() -> None:

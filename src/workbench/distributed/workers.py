@@ -24,6 +24,7 @@ from typing import Any
 from workbench.common.errors import RankFailed, UserError
 from workbench.common.files import read_json, write_json
 from workbench.common.rank import rank, started_together
+from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
 
 PATIENCE = 3.0  # seconds in which the note of a rank appears whose end another rank has noticed
@@ -32,9 +33,9 @@ PATIENCE = 3.0  # seconds in which the note of a rank appears whose end another 
 def leave_note(folder: Path, rank: int, error: BaseException) -> None:
     """Say why this rank ended."""
     is_plain = isinstance(error, UserError)
-    line = str(error) if is_plain else f"{type(error).__name__}: {error}".splitlines()[0]
+    line = str(error) if is_plain else f"{type(error).__name__}: {error}"
     trace = "" if is_plain else "".join(traceback.format_exception(error))
-    write_json(_note(folder, rank), {"error": line, "traceback": trace})
+    write_json(_note(folder, rank), {"error": redact(line).splitlines()[0], "traceback": redact(trace)})
 
 
 def forget_notes(folder: Path) -> None:

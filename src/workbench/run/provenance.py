@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
 from workbench.common.files import appearing_whole, read_json, write_json
-from workbench.common.redaction import redact
+from workbench.common.redaction import redact, redact_all
 from workbench.common.workspace import ROOT
 from workbench.run.snapshot import CODE, LOCK, keep_code, keep_lock
 from workbench.run.starts import new_start
@@ -32,10 +32,12 @@ log = logging.getLogger(__name__)
 def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> None:
     """Write sources, the record of one more start (starts.py), then config.yaml, interpolations intact."""
     new, final = new_start(folder)
-    _write(new / "config.yaml", OmegaConf.to_yaml(config, resolve=False))
-    _write(new / "overrides.yaml", OmegaConf.to_yaml(overrides))
-    _write(new / "uncommitted.diff", _git("diff", "HEAD") or "")
-    write_json(new / "environment.json", environment(config))
+    plain = OmegaConf.to_container(config, resolve=False)
+    for name, content in {"config.yaml": plain, "overrides.yaml": overrides}.items():
+        text = OmegaConf.to_yaml(OmegaConf.create(redact_all(content)))
+        (new / name).write_text(text, encoding="utf-8")
+    (new / "uncommitted.diff").write_text(redact(_git("diff", "HEAD") or ""), encoding="utf-8")
+    write_json(new / "environment.json", redact_all(environment(config)))
     write_json(new / "times.json", {"started": round(time.time(), 3)})
     _keep_sources(folder, list(config.trusted_targets))
     for name in (CODE, LOCK):
@@ -74,14 +76,10 @@ def workspace_commit() -> str | None:
     return _git("rev-parse", "HEAD")
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(redact(text), encoding="utf-8")
-
-
 def environment(config: DictConfig) -> dict[str, Any]:
     """Return command, seed, commit, hardware and exact package versions as plain values."""
     return {
-        "command": redact(shlex.join([Path(sys.executable).name, *sys.argv])),
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
         "directory": str(Path.cwd()),
         "seed": config.seed,
         "commit": workspace_commit(),

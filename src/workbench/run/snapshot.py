@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 from workbench.common.files import appearing_whole
-from workbench.common.redaction import secret_values
+from workbench.common.redaction import holds_secret
 from workbench.common.workspace import ROOT
 
 CODE, LOCK = "code.zip", "lock.txt"
@@ -62,7 +62,6 @@ def check_sums(path: Path) -> dict[str, str]:
 @cache  # a process runs the code that it began with, whatever becomes of the files
 def code_archive(trusted: tuple[str, ...]) -> bytes:
     """Return the archive of the code."""
-    secrets = [value.encode() for value in secret_values()]
     before = ROOT / LEFT_OUT  # of code that was unpacked
     left_out = before.read_text(encoding="utf-8").splitlines() if before.is_file() else []
     buffer = BytesIO()
@@ -72,7 +71,7 @@ def code_archive(trusted: tuple[str, ...]) -> bytes:
                 left_out.append(f"{name}: larger than {LARGEST} bytes")
                 continue
             content = file.read_bytes()
-            if any(secret in content for secret in secrets):
+            if holds_secret(content.decode(errors="replace")):
                 left_out.append(f"{name}: it holds the value of a secret")
             else:
                 _add(archive, name, content)

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
+from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
 from workbench.config.checks import check_config
 from workbench.config.choose import read_config
@@ -105,7 +106,7 @@ def run_missing(cells: Sequence[Cell], finished: FinishedRuns) -> int:
     print(f"{len(cells)} runs in the grid, {len(cells) - len(missing)} of them finished before")
     failed = 0
     for number, cell in enumerate(missing, start=1):
-        print(f"[{number}/{len(missing)}] {' '.join(cell.words)}", end=" ", flush=True)
+        print(f"[{number}/{len(missing)}] {redact(' '.join(cell.words))}", end=" ", flush=True)
         begun = time.monotonic()
         error = train(cell.words)
         if error is None and finished.find(cell.config) is None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from workbench.run.folder import mlflow_id
 from workbench.run.metrics_file import MetricsFile
 from workbench.tracking.tracker import RunDescription, Tracker
+from workbench.tracking.trackers import shown_tags
 from workbench.tracking.uploader import Mirror
 
 WAIT = 60.0  # seconds for MLflow to name the run that the trials are to be children of
@@ -24,7 +25,7 @@ class Parent:
             folder=folder,
             experiment_name=config.experiment_name,
             run_name=f"sweep {folder.name}",
-            tags=dict(config.tags),
+            tags=shown_tags(config),
             hparams={},
             started=time.time(),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from workbench.common.redaction import redact
 from workbench.common.workspace import typed
 from workbench.config.command import train_command
 from workbench.run.trial import RESULTS, TABLE
@@ -43,7 +44,7 @@ class Report:
 
     def begins(self, job: Job) -> None:
         """Say which trial begins."""
-        print(f"trial {job.folder.name}: {' '.join(job.words[len(self.space.fixed) :])}", flush=True)
+        print(f"trial {job.folder.name}: {redact(' '.join(job.words[len(self.space.fixed) :]))}", flush=True)
 
     def ended(self, job: Job, error: str | None, lack: str | None) -> None:
         """Say how a trial ended, and what it lacks of the metrics; keep the best so far on disk."""
@@ -65,10 +66,8 @@ class Report:
 
     def tell_how_to_go_on(self) -> None:
         """Say by which command the sweep goes on."""
-        print(
-            f"\nthe sweep stopped; the same command goes on with it:\n  {train_command(sys.argv[1:])}",
-            flush=True,
-        )
+        command = redact(train_command(sys.argv[1:]))
+        print(f"\nthe sweep stopped; the same command goes on with it:\n  {command}", flush=True)
 
     def write(self) -> None:
         """Write what remains of a sweep: the best, all trials as a table, and figures."""

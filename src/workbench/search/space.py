@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from workbench.common.errors import ConfigError
+from workbench.common.redaction import redact
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -117,6 +118,9 @@ def read_space(arguments: Sequence[str], config_loader: Any, as_study: bool) -> 
     swept = [override for override in overrides if override.is_sweep_override()]
     for override in swept:
         _check_key(str(override.get_key_element()))
+        if redact(str(override.input_line)) != override.input_line:
+            key = override.get_key_element()
+            raise ConfigError(f"{key}: one of its values holds a secret, which the study would keep")
     as_study = as_study or any(override.is_interval_sweep() for override in swept)
     parameters = {str(o.get_key_element()): _parameter(o, as_study) for o in swept}
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]

@@ -214,4 +214,4 @@ def _reason(folder: Path, ended_as: str, result: JobReturn | None) -> str:
     raised = raised_by(result) if result and result.status is JobStatus.FAILED else None
     if raised is None:
         return f"the process died ({ended_as})"
-    return redact((str(raised).splitlines() or [type(raised).__name__])[0])
+    return (redact(str(raised)).splitlines() or [type(raised).__name__])[0]

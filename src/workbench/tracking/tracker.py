@@ -24,13 +24,13 @@ class RunDescription:
 
     def redacted(self) -> "RunDescription":
         """Return the description with every secret blanked."""
-        tags = {key: BLANK if is_secret_name(key) else redact(text) for key, text in self.tags.items()}
+        tags = {key: str(_blank(key, text)) for key, text in self.tags.items()}
         hparams = {key: _blank(key, value) for key, value in self.hparams.items()}
         return replace(self, tags=tags, hparams=hparams, note=redact(self.note))
 
 
 def _blank(key: str, value: Plain) -> Plain:
-    if is_secret_name(key):
+    if is_secret_name(key) and not isinstance(value, bool | None):
         return BLANK
     return redact(value) if isinstance(value, str) else value
 

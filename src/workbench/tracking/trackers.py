@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
+from omegaconf.resolvers.oc import env
 
 from workbench.common.errors import ConfigError
 from workbench.config.build import build
@@ -63,11 +65,34 @@ def describe(
         folder=folder,
         experiment_name=config.experiment_name,
         run_name=folder.name,
-        tags=who | dict(config.tags) | (note.tags if note else {}) | _tags_of(begun),
+        tags=who | shown_tags(config) | (note.tags if note else {}) | _tags_of(begun),
         hparams=_parameters_of(begun),
         started=started,
-        note=config.note,
+        note=str(_shown(config, "note")),
     )
+
+
+def shown_tags(config: DictConfig) -> dict[str, str]:
+    """Return the tags as trackers are given them."""
+    return {str(name): str(_shown(config.tags, str(name))) for name in config.tags}
+
+
+def _shown(config: DictConfig, key: str) -> Any:
+    """Return a value, resolved unless that takes the environment, which may hold a secret under any name."""
+    OmegaConf.register_new_resolver("oc.env", _refuse, replace=True)
+    try:
+        return OmegaConf.select(config, key)
+    except InterpolationResolutionError:
+        parent, _, name = key.rpartition(".")
+        node: Any = OmegaConf.select(config, parent) if parent else config
+        raw: Any = OmegaConf.to_container(node, resolve=False)
+        return raw.get(name)
+    finally:
+        OmegaConf.register_new_resolver("oc.env", env, replace=True)
+
+
+def _refuse(*_: object) -> None:
+    raise LookupError
 
 
 def _earlier(folder: Path) -> Iterator[Start]:
@@ -101,16 +126,16 @@ def _parameters_of(begun: Sequence[Start]) -> dict[str, Plain]:
 
 def _parameters(config: DictConfig, typed: Sequence[str]) -> dict[str, Plain]:
     """Return the names of the parts, hyper-parameters, the parts' own keys, and every other key typed."""
-    hparams: Any = OmegaConf.to_container(config.hparams, resolve=True)
     found: dict[str, Any] = {group: choice(group, config[group], typed) for group in CHOICES}
-    found |= {str(name): value for name, value in hparams.items()} | {"seed": config.seed}
+    found |= {str(name): _shown(config.hparams, str(name)) for name in config.hparams}
+    found["seed"] = config.seed
     for group in ("task", "data", "model"):
         raw: Any = OmegaConf.to_container(config[group] or OmegaConf.create(), resolve=False)
         for key, value in raw.items():
             if key != "_target_" and not re.fullmatch(r"\$\{(hparams\.\w+|seed)\}", str(value)):
-                found[f"{group}.{key}"] = OmegaConf.select(config, f"{group}.{key}")
+                found[f"{group}.{key}"] = _shown(config, f"{group}.{key}")
     for word in typed:
         key = word.lstrip("+").partition("=")[0]
         if not key.startswith(("~", "hparams.", "tags.", "hydra", "sweep")) and key not in NOT_LISTED:
-            found[key] = OmegaConf.select(config, key)
+            found[key] = _shown(config, key)
     return {key: value if isinstance(value, Plain) else str(value) for key, value in found.items()}

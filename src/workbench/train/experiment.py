@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import Interrupted, Pruned, UserError, storage_told
 from workbench.common.rank import rank
+from workbench.common.redaction import redact
 from workbench.common.stopping import StopSignals
 from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
@@ -61,7 +62,7 @@ def run(composed: DictConfig) -> dict[str, float]:
         end_log()
     if trial_folder() is None:
         verdict = str(judge(Path(config.repeat), recording.folder)) if config.repeat else ""
-        print(closing_table(recording.folder, metrics, trackers, trouble, verdict))
+        print(redact(closing_table(recording.folder, metrics, trackers, trouble, verdict)))
     return metrics
 
 
