@@ -90,6 +90,63 @@ def test_a_password_moves_from_the_address_to_where_the_client_looks(
     assert "hunter" not in os.environ["OPTUNA_STORAGE"]
 
 
+@pytest.mark.parametrize(
+    ("address", "left"),
+    [
+        ("postgresql://u:p%40w@h/d?sslmode=require&a=5", "//u@h/d?a=5&sslmode=require"),
+        ("postgres://h/d?user=u&password=p%40w&sslmode=require", "//h/d?sslmode=require&user=u"),
+    ],
+)
+def test_the_rest_of_an_address_stays_when_its_password_leaves(
+    address: str, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "")
+    monkeypatch.setenv("OPTUNA_STORAGE", address)
+    assert storage_address(None, tmp_path) == f"postgresql+psycopg:{left}"
+    assert os.environ["PGPASSWORD"] == "p@w"
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://u@h/d?sslpassword=hunter2222", "postgresql://u:p@hunter2222@h/d"]
+)
+def test_an_address_whose_secret_has_no_other_place_is_refused(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTUNA_STORAGE", address)
+    with pytest.raises(ConfigError, match="OPTUNA_STORAGE: ") as refusal:
+        storage_address(None, tmp_path)
+    assert "hunter2222" not in str(refusal.value)
+
+
+def test_a_secret_is_no_parameter_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "planted-4711")
+    with pytest.raises(ConfigError, match=r"tags\.a: one of its values holds a secret"):
+        sweep(tmp_path / "sweep", Trials(), "tags.a=planted-4711,b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_writes_and_shows_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "planted-4711")
+    monkeypatch.setattr("sys.argv", ["train.py", "tags.a=planted-4711"])
+    trials = Trials()
+
+    def fail(number: int) -> None:
+        if number == 1:
+            raise ValueError("planted-4711 is refused")
+
+    trials.before_end = fail
+    sweep(tmp_path / "sweep", trials, "hparams.learning_rate=0.1,0.2", "tags.a=planted-4711")
+    said = capsys.readouterr()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"trials.csv", "optimization_results.yaml"} <= {path.name for path in files}
+    assert [path for path in files if b"planted-4711" in path.read_bytes()] == []
+    assert "planted-4711" not in said.out + said.err
+    assert "*** is refused" in said.out
+    assert "tags.a=***" in (tmp_path / "sweep/optimization_results.yaml").read_text()
+
+
 def test_two_storages_are_one_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///a.db")
     assert storage_address("sqlite:///a.db", tmp_path).endswith("/a.db")

@@ -1,5 +1,6 @@
 """MLflow: the local store, processes that start at once, and a real server that dies and comes back."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,23 @@ def test_without_a_variable_the_store_lies_in_the_workspace() -> None:
 def test_a_password_in_the_address_is_refused_without_being_shown(login: str) -> None:
     with pytest.raises(ConfigError, match=r"set it to https://example\.org:5000/mlflow and") as refusal:
         tracking_uri({"MLFLOW_TRACKING_URI": f"https://{login}@example.org:5000/mlflow"})
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "left"),
+    [
+        (
+            "postgresql://h/x?user=joe&password=hunter2&sslmode=require",
+            "postgresql://h/x?user=joe&sslmode=require",
+        ),
+        ("postgresql://joe:hunter2@h/x", "postgresql://joe@h/x"),
+        ("https://h/mlflow?access_token=hunter2", "https://h/mlflow"),
+    ],
+)
+def test_a_password_in_a_query_is_refused_and_the_rest_is_shown(address: str, left: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"set it to {left} and give")) as refusal:
+        tracking_uri({"MLFLOW_TRACKING_URI": address})
     assert "hunter2" not in str(refusal.value)
 
 

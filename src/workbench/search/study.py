@@ -9,12 +9,12 @@ import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
+from workbench.common.redaction import is_secret_name
 from workbench.common.workspace import load_env
 from workbench.run.trial import TrialNote
 from workbench.search.samplers import make_pruner, make_sampler
@@ -39,7 +39,7 @@ def storage_address(typed: str | None, folder: Path) -> str:
     of storage that is not known.
     """
     load_env()
-    if typed and _password(typed):
+    if typed and _without_password(typed, "sweep.storage")[1]:
         raise ConfigError(
             "sweep.storage: a password has no place on a command line, which is kept and shared;"
             f" set PGPASSWORD, or put the whole address into {VARIABLE}"
@@ -58,19 +58,32 @@ def is_file(address: str) -> bool:
 
 
 def _hide_password() -> None:
-    address = os.environ.get(VARIABLE, "")
-    if password := _password(address):
-        parts = urlsplit(address)
-        user = parts.netloc.rpartition("@")[0].partition(":")[0]
-        host = parts.netloc.rpartition("@")[2]
-        os.environ[VARIABLE] = parts._replace(netloc=f"{user}@{host}", query="").geturl()
+    plain, password = _without_password(os.environ.get(VARIABLE, ""), VARIABLE)
+    if password:
+        os.environ[VARIABLE] = plain
         os.environ["PGPASSWORD"] = password
 
 
-def _password(address: str) -> str | None:
-    parts = urlsplit(address)
-    in_query = parse_qs(parts.query).get("password", [None])[0]
-    return in_query or (unquote(parts.password) if parts.password else None)
+def _without_password(address: str, key: str) -> tuple[str, str]:
+    """Part a database's address from its password; the rest of it still says the same."""
+    if not address.startswith("postgres"):
+        return address, ""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+        if "@" in (url.host or ""):
+            raise ValueError
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"{key}: it is not {KINDS}; within a password write @ as %40") from None
+    in_query = url.query.get("password", "")
+    password = (in_query if isinstance(in_query, str) else in_query[-1]) or url.password or ""
+    plain = url.difference_update_query(["password"])._replace(password=None)
+    for name in plain.query:
+        if is_secret_name(name):  # it has no variable, and the address is written into each trial's folder
+            raise ConfigError(f"{key}: {name} would be kept with each trial; leave it out of the address")
+    return plain.render_as_string(hide_password=False), password
 
 
 def _plain(address: str, key: str) -> str:

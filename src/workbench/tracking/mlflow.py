@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from workbench.common.errors import ConfigError
+from workbench.common.redaction import is_secret_in_query
 from workbench.common.workspace import ROOT, load_env
 from workbench.run.folder import fingerprint_of
 from workbench.run.metrics_file import FILE_NAME, Row
@@ -145,11 +146,16 @@ def tracking_uri(environment: Mapping[str, str] = os.environ) -> str:
     """
     uri = environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT}/mlruns/mlflow.db"
     address = urlsplit(uri)
-    if address.password or (address.username and address.scheme in ("http", "https")):
-        plain = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+    is_server = address.scheme in ("http", "https")
+    query = [part for part in address.query.split("&") if not is_secret_in_query(part.partition("=")[0])]
+    if address.password or (address.username and is_server) or len(query) <= address.query.count("&"):
+        user = f"{address.username}@" if address.username and not is_server else ""
+        host = user + address.netloc.rpartition("@")[2]
+        plain = address._replace(netloc=host, query="&".join(query)).geturl()
+        of_server = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise ConfigError(
             f"MLFLOW_TRACKING_URI holds a user or password, which MLflow prints: set it to {plain}"
-            " and give them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            f" and give them in {of_server if is_server else 'PGPASSWORD, or where its client looks'}"
         )
     if address.scheme in ("", "file") and not uri.startswith("databricks"):
         raise ConfigError(
