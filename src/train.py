@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.process import begin_process
 from workbench.config import composition
-from workbench.config.command import flags_last, quote_note
+from workbench.config.command import flags_last, quote_note, words_beside_a_run
 from workbench.config.explanations import explain, is_config_error
 
 composition.register()
@@ -32,7 +32,7 @@ def main(config: DictConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = flags_last(quote_note(sys.argv[1:]))
+    sys.argv[1:] = flags_last(words_beside_a_run(quote_note(sys.argv[1:])))
     try:
         begin_process()
         main()

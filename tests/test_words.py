@@ -57,6 +57,15 @@ def test_wrong_word_gets_one_line_and_leaves_nothing(train: Train, outputs: Path
     assert not outputs.exists()
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("data.category=brik", "did you mean brick?"), ("data.categry=brick", "did you mean category?")],
+)
+def test_words_beside_a_run_are_for_its_own_parts(train: Train, word: str, said: str) -> None:
+    done = train(f"repeat={ROOT / 'tests/runs_of_e4f38a4/autoencoder'}", word, check=False)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
 def test_a_wrong_word_is_answered_without_torch() -> None:
     code = "import sys, runpy; sys.argv = ['train.py', 'hparams.optimizer=Adamm']\n"
     code += "try: runpy.run_path('src/train.py', run_name='__main__')\n"

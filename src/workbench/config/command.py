@@ -80,6 +80,13 @@ def _quoted_note(word: str) -> str:
     return 'note="' + re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + '\\"' * bool(found[2]), text) + '"'
 
 
+def words_beside_a_run(words: Sequence[str]) -> list[str]:
+    """Let keys of a run's own parts be typed beside `resume=` and `repeat=`: Hydra composes other parts."""
+    if not any(word.startswith(("resume=", "repeat=")) for word in words):
+        return [*words]
+    return [f"++{word}" if re.match(r"(data|model|task|trainer)\.[\w.]+=", word) else word for word in words]
+
+
 def quoted(path: Path) -> str:
     """Return a path as the value of an override, in quotes where Hydra's grammar wants them."""
     if re.fullmatch(r"[A-Za-z0-9_./+@%-]+", str(path)):
