@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from in_process import start
-from whole_command import QUICK
+from whole_command import QUICK, the_run
 
 from patchsets.data.bags import Bags
 from patchsets.data.batch import ImageBatch, not_finite
@@ -104,7 +104,7 @@ def test_memory_that_is_full_is_one_line_with_the_words_to_lower(
         start(*QUICK, "loggers=[]", f"outputs={tmp_path}")
     words = "hparams.batch_size=64 or hparams.patches=6 or hparams.width=16 or hparams.depth=1"
     assert str(told.value) == f"the memory of {where} is full; lower {words}"
-    assert status(tmp_path / "patch_sets" / "latest") == "failed"
+    assert status(the_run(tmp_path)) == "failed"
 
 
 @dataclass
@@ -176,7 +176,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_epoch(
     monkeypatch.setattr(Trainer, "save_checkpoint", save_until_full)
     with pytest.raises(UserError, match=r"No space left on device; .* put that right, then: .*resume="):
         start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}")
-    folder = tmp_path / "patch_sets" / "latest"
+    folder = the_run(tmp_path)
     assert status(folder) == "failed"
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     monkeypatch.undo()
@@ -223,10 +223,10 @@ def test_what_cannot_be_is_said_before_a_folder_is_made(
 
 def test_init_from_latest_is_the_run_before(tmp_path: Path) -> None:
     start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}")
-    first = (tmp_path / "patch_sets" / "latest").resolve()
+    first = the_run(tmp_path)
     latest = tmp_path / "patch_sets" / "latest"
     start(*QUICK, "loggers=[]", "save_model=false", f"outputs={tmp_path}", f"init_from={latest}")
-    assert load_config(latest).init_from == str(first)
+    assert load_config(the_run(tmp_path)).init_from == str(first)
 
 
 BAGS = ["data=bags", "model=attention_pool", "hparams.max_epochs=1", "loggers=[]", "save_model=false"]

@@ -119,10 +119,16 @@ def test_a_resumed_run_that_fails_keeps_the_metrics_it_had(finished: Path) -> No
     assert read_summary(finished)["metrics"] == before
 
 
-def test_debug_looks_into_a_run_and_leaves_no_trace_in_it(kept: Path, tmp_path: Path) -> None:
+def test_debug_looks_into_a_run_and_leaves_no_trace_in_it(kept: Path) -> None:
     before = contents(kept)
-    start(f"resume={kept}", "debug=True", f"outputs={tmp_path}")
+    link = kept.parents[2] / "latest/patch_sets"
+    assert link.resolve() == kept
+    start(f"resume={kept}", "debug=True")
     assert contents(kept) == before
+    assert link.resolve() == kept  # what debug leaves has nothing to load
+    (own,) = (folder for folder in kept.parent.iterdir() if folder != kept)
+    assert read_config(own).debug and not (own / "checkpoints").exists()
+    shutil.rmtree(own)
 
 
 def test_each_start_keeps_its_own_record(finished: Path) -> None:

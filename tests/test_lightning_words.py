@@ -18,7 +18,7 @@ from in_process import start
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, callbacks
 from pytorch_lightning.profilers import SimpleProfiler
-from whole_command import Train
+from whole_command import Train, the_run
 
 from workbench.common.errors import ConfigError
 from workbench.config.checks import check_config
@@ -260,7 +260,7 @@ def listed(*nodes: str) -> str:
 def run(outputs: Path, *words: str) -> tuple[dict[str, float], Path]:
     """Return the metrics of a run, and its folder."""
     metrics = start(*replaced(*words), f"outputs={outputs}")
-    return metrics, (outputs / "patch_sets" / "latest").resolve()
+    return metrics, the_run(outputs)
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:

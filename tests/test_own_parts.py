@@ -7,7 +7,7 @@ import pytest
 import torch
 from in_process import start
 from PIL import Image
-from whole_command import QUICK
+from whole_command import QUICK, the_run
 
 from patchsets.data.digits import Digits
 from patchsets.data.folder import Folder
@@ -73,7 +73,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def values(outputs: Path, name: str) -> list[float]:
     """Return what the newest run logged under a name."""
-    with (outputs / "patch_sets" / "latest" / "metrics.csv").open() as file:
+    with (the_run(outputs) / "metrics.csv").open() as file:
         return [float(row["value"]) for row in csv.DictReader(file) if row["name"] == name]
 
 
@@ -101,7 +101,7 @@ def test_a_rate_that_warms_up(outputs: Path) -> None:
 
 def test_a_part_learns_more_slowly_or_not_at_all(outputs: Path) -> None:
     start(*QUICK, "loggers=[]", f"outputs={outputs}", "+task.learning_rates={encode: 0, pool: 0.1}")
-    last = torch.load(outputs / "patch_sets/latest/checkpoints/last.ckpt", weights_only=True)
+    last = torch.load(the_run(outputs) / "checkpoints/last.ckpt", weights_only=True)
     groups = last["optimizer_states"][0]["param_groups"]
     assert sorted(group["initial_lr"] for group in groups) == pytest.approx([0.0002, 0.002])
 
@@ -117,14 +117,14 @@ def test_metrics_and_the_monitor_of_ones_choice(own: str, outputs: Path) -> None
     metrics = run(outputs, own, *words)
     assert metrics["test/wrong"] == pytest.approx(1 - metrics["test/accuracy"])
     assert 0 < metrics["test/f1"] < 1
-    best = torch.load(outputs / "patch_sets/latest/checkpoints/best.ckpt", weights_only=True)
+    best = torch.load(the_run(outputs) / "checkpoints/best.ckpt", weights_only=True)
     wrongs = values(outputs, "val/wrong")
     assert best["epoch"] == wrongs.index(min(wrongs))
 
 
 def test_the_best_epoch_by_accuracy(outputs: Path) -> None:
     run(outputs, "hparams.max_epochs=4", "+task.monitor=val/accuracy", "+task.monitor_mode=max")
-    best = torch.load(outputs / "patch_sets/latest/checkpoints/best.ckpt", weights_only=True)
+    best = torch.load(the_run(outputs) / "checkpoints/best.ckpt", weights_only=True)
     accuracies = values(outputs, "val/accuracy")
     assert best["epoch"] == accuracies.index(max(accuracies))
 
@@ -135,7 +135,7 @@ def test_a_callback_and_an_optimizer_of_ones_own(own: str, outputs: Path, tmp_pa
     run(outputs, own, callback, signs, "hparams.optimizer=Signs", "hparams.learning_rate=0.001")
     steps = values(outputs, "train/loss_step") or values(outputs, "learning_rate")
     assert len((tmp_path / "steps").read_text()) == len(steps) > 0
-    last = torch.load(outputs / "patch_sets/latest/checkpoints/last.ckpt", weights_only=True)
+    last = torch.load(the_run(outputs) / "checkpoints/last.ckpt", weights_only=True)
     assert last["optimizer_states"][0]["param_groups"][0]["power"] == 0.5
 
 

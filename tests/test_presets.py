@@ -8,7 +8,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from in_process import DETECTORS, read_by, start, words_for
-from whole_command import ROOT
+from whole_command import ROOT, the_run
 
 from workbench.config import composition, schema
 from workbench.run.checkpoints import load_weights
@@ -52,7 +52,7 @@ def test_weights_of_every_model_come_back_from_the_run_folder(
     small = ["hparams.max_epochs=1", "hparams.width=8", "hparams.depth=1", "hparams.heads=2"]
     words = [*read_by(words, small), "loggers=[]"]
     start(*words, f"outputs={debug_run}", "trainer.log_every_n_steps=5", "save_model=false")
-    folder = (debug_run / "patch_sets" / "latest").resolve()
+    folder = the_run(debug_run)
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         task = build_task(compose("config", overrides=words))
     task.preprocessing_train()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from in_process import start, words_for
-from whole_command import QUICK, ROOT
+from whole_command import QUICK, ROOT, the_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
@@ -32,7 +32,7 @@ def earlier_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run for the commands that name an old one."""
     outputs = tmp_path_factory.mktemp("earlier")
     start(*QUICK, "loggers=[]", f"outputs={outputs}")
-    return (outputs / "patch_sets" / "latest").resolve()
+    return the_run(outputs)
 
 
 def with_stand_ins(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -98,7 +98,7 @@ def test_examples_to_add_ones_own_work_as_printed(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "src/train.py", *words], cwd=tmp_path, check=True, capture_output=True, timeout=300
     )
-    mine = (tmp_path / "outputs/patch_sets/latest/mine.txt").read_text()
+    mine = (the_run(tmp_path / "outputs") / "mine.txt").read_text()
     assert "train/loss" in mine
 
 

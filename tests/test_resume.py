@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole_command import QUICK, ROOT, Train
+from whole_command import QUICK, ROOT, Train, the_run
 
 EPOCHS = 4
 WORDS = [*QUICK, f"hparams.max_epochs={EPOCHS}", "hparams.dropout=0.1", "loggers=csv"]
@@ -32,7 +32,7 @@ def _command(outputs: Path, *words: str) -> list[str]:
 
 
 def _only_run(outputs: Path) -> Path:
-    return (outputs / "patch_sets" / "latest").resolve()
+    return the_run(outputs)
 
 
 def _summary(folder: Path) -> dict[str, object]:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from whole_command import QUICK, ROOT
+from whole_command import QUICK, ROOT, the_run
 
 from workbench.common.errors import Interrupted
 from workbench.common.stopping import StopSignals
@@ -96,7 +96,7 @@ def test_a_signal_to_data_workers_too_is_an_interruption(tmp_path: Path, stop: s
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + stop
     assert "Traceback" not in errors
-    summary = tmp_path / "patch_sets" / "latest" / "summary.json"
+    summary = the_run(tmp_path) / "summary.json"
     assert json.loads(summary.read_text())["status"] == "interrupted"
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from in_process import stand_in_mnist, start, words_for
-from whole_command import ROOT
+from whole_command import ROOT, the_run
 
 from patchsets.data import images as preprocessing
 from patchsets.data.batch import ImageBatch
@@ -80,7 +80,7 @@ def test_digits_stand_in_for_mnist_where_they_are_named(place: Path) -> None:
         f"outputs={place / 'outputs'}",
     )
     assert metrics["test/accuracy"] > 0.11  # a tenth would be chance
-    run = place / "outputs/mnist/latest"
+    run = the_run(place / "outputs", "mnist")
     assert {path.name for path in (run / "figures").iterdir()} == {
         "learning_curves.png",
         "confusion_matrix.png",

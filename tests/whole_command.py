@@ -7,6 +7,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
+
+def the_run(outputs: Path, experiment: str = "patch_sets") -> Path:
+    """Return the newest run folder of an experiment."""
+    return max((outputs / experiment).glob("2*"))
+
+
 # The smallest run that goes through every stage.
 QUICK = [
     "hparams.max_epochs=2",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from in_process import start
 from test_tasks import interrupt_at, rows, run
+from whole_command import the_run
 
 from patchsets.task.anomaly import AnomalyTask
 from workbench.common.errors import ConfigError
@@ -13,7 +14,7 @@ MEMORY = ["model.size=256", "loggers=[]"]
 
 
 def newest(outputs: Path) -> Path:
-    return (outputs / "discs" / "latest").resolve()
+    return the_run(outputs, "discs")
 
 
 def test_a_memory_is_filled_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

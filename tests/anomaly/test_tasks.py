@@ -10,6 +10,7 @@ import pytest
 import torch
 from in_process import start
 from stand_in import Discs
+from whole_command import the_run
 
 from patchsets.anomaly.predictions import read_predictions
 from patchsets.anomaly.scoring import pool
@@ -33,7 +34,7 @@ DISCS = [
 def run(outputs: Path, task: str, *words: str) -> tuple[Path, dict[str, float]]:
     small = SMALL if task in WITHOUT_CODES else [*SMALL, *SMALL_CODES]
     metrics = start(f"task={task}", *DISCS, *small, f"outputs={outputs}", *words)
-    return (outputs / "discs" / "latest").resolve(), metrics
+    return the_run(outputs, "discs"), metrics
 
 
 def rows(folder: Path) -> list[list[str]]:
@@ -97,7 +98,7 @@ def test_same_seed_same_numbers_and_a_resumed_run_too(
     with pytest.raises(SystemExit):
         run(tmp_path, "autoencoder", *LEARN)
     monkeypatch.undo()
-    folder = (tmp_path / "discs" / "latest").resolve()
+    folder = the_run(tmp_path, "discs")
     monkeypatch.setattr(AnomalyTask, "report", lambda *_: None)
     start(f"resume={folder}", "save_model=false")
     assert rows(folder) == rows(trained[0])
@@ -111,7 +112,7 @@ def test_others_learn_and_resume_exactly(name: str, tmp_path: Path, monkeypatch:
     with pytest.raises(SystemExit):
         run(tmp_path / "stopped", name, *few, "save_model=false")
     monkeypatch.undo()
-    folder = (tmp_path / "stopped" / "discs" / "latest").resolve()
+    folder = the_run(tmp_path / "stopped", "discs")
     monkeypatch.setattr(AnomalyTask, "report", lambda *_: None)
     start(f"resume={folder}")
     assert rows(folder) == rows(whole)

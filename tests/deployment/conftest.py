@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from in_process import start
 from PIL import Image
+from whole_command import the_run
 
 from patchsets.data.digits import Digits
 
@@ -17,7 +18,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the digits."""
     outputs = tmp_path_factory.mktemp("deployed")
     start(*SMALL, f"outputs={outputs}", "experiment_name=digits")
-    return (outputs / "digits" / "latest").resolve()
+    return the_run(outputs, "digits")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from in_process import start
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
-from whole_command import ROOT
+from whole_command import ROOT, the_run
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 opt_in = pytest.mark.skipif("PATCHSETS_TEST_REGISTRY" not in os.environ, reason="opt-in: make test-registry")
@@ -42,7 +42,7 @@ def test_a_classifier_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     start("model=deep_sets", "hparams.width=16", *SMALL, f"outputs={tmp_path}")
     shown = execute(
-        "load_model.ipynb", f"run, experiment_name = {str(tmp_path / 'patch_sets/latest')!r}, None", tmp_path
+        "load_model.ipynb", f"run, experiment_name = {str(the_run(tmp_path, 'patch_sets'))!r}, None", tmp_path
     )
     assert "DeepSets" in shown and "'probability': " in shown
 
@@ -55,7 +55,7 @@ def test_a_detector_is_loaded(task: str, layer: str, tmp_path: Path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     start(f"task={task}", *FEW, *SMALL, f"outputs={tmp_path}", "experiment_name=detector")
     shown = execute(
-        "load_model.ipynb", f"run, experiment_name = {str(tmp_path / 'detector/latest')!r}, None", tmp_path
+        "load_model.ipynb", f"run, experiment_name = {str(the_run(tmp_path, 'detector'))!r}, None", tmp_path
     )
     assert "'score': " in shown and f"'{layer}': (" in shown
 
@@ -66,6 +66,6 @@ def test_an_anomaly_detector_is_evaluated(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     start("task=autoencoder", *FEW, *SMALL, f"outputs={tmp_path}")
-    run = tmp_path / "Autoencoder_Anomaly_Detection/latest"
+    run = the_run(tmp_path, "Autoencoder_Anomaly_Detection")
     shown = execute("evaluate_anomaly_detection.ipynb", f"run = other = {str(run)!r}", tmp_path)
     assert "accuracy" in shown and shown.count("image/png") == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from in_process import start
-from whole_command import QUICK
+from whole_command import QUICK, the_run
 
 from workbench.run.summary import read_summary
 
@@ -31,7 +31,7 @@ def test_two_ranks_stopped_and_resumed_equal_one_process(tmp_path: Path) -> None
     (folder,) = (path for path in (tmp_path / "two" / "patch_sets").iterdir() if not path.is_symlink())
     together = start(f"resume={folder}", "hparams.max_epochs=2")
     assert together == pytest.approx(alone, rel=1e-3)
-    one, two = values(tmp_path / "one" / "patch_sets" / "latest"), values(folder)
+    one, two = values(the_run(tmp_path / "one")), values(folder)
     assert {key: two[key] for key in one} == pytest.approx(one, rel=1e-3)
     assert read_summary(folder)["status"] == "finished"
     hidden = {path.name for path in folder.iterdir() if path.name.startswith(".")}

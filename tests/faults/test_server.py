@@ -14,7 +14,7 @@ import pytest
 from in_mlflow import assert_all_is_there_once
 from in_process import start
 from mlflow_server import Server
-from whole_command import QUICK
+from whole_command import QUICK, the_run
 
 from workbench.run.metrics_file import read_metrics
 from workbench.run.summary import read_summary
@@ -31,10 +31,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
-
-
-def the_run(outputs: Path) -> Path:
-    return (outputs / "patch_sets" / "latest").resolve()
 
 
 def warnings_in(errors: str) -> list[str]:

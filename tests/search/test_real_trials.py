@@ -13,7 +13,7 @@ from in_process import start
 from matplotlib import _pylab_helpers
 from omegaconf import DictConfig
 from pretend import sweep
-from whole_command import QUICK
+from whole_command import QUICK, the_run
 
 from workbench.train.experiment import run
 
@@ -50,7 +50,7 @@ def test_the_second_trial_equals_the_same_run_alone(tmp_path: Path) -> None:
     assert sweep(tmp_path / "sweep", train, *SMALL, "hparams.learning_rate=1e-2,1e-3") == 0
     assert states[0] == states[1]
     start(*SMALL, "hparams.learning_rate=1e-3", f"outputs={tmp_path}/alone")
-    alone = tmp_path / "alone" / "patch_sets" / "latest"
+    alone = the_run(tmp_path / "alone")
     second, first = (json.loads((f / "summary.json").read_text()) for f in (tmp_path / "sweep" / "1", alone))
     assert second["metrics"] == first["metrics"]
     ours, theirs = weights(tmp_path / "sweep" / "1"), weights(alone)

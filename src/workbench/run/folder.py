@@ -7,8 +7,10 @@ outputs/<experiment_name>/<date>_<time>_<id>/
 """
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from workbench.common.files import read_json
 from workbench.common.workspace import ROOT
 from workbench.run.summary import read_summary
 
+DATED = r"\d{4}-\d\d-\d\d_"  # how a run's name begins
 OUTPUTS = (ROOT / "outputs", ROOT / "multirun")
 NAMED = 3  # of the runs that one word could mean
 
@@ -27,13 +30,12 @@ def name_folder(outputs: Path, experiment_name: str) -> Path:
 
 
 def make_folder(folder: Path) -> bool:
-    """Make a run folder and let `latest` point at it; False where another run was faster.
+    """Make a run folder; False where another run was faster.
 
     Raises ConfigError where it cannot be made.
     """
     try:
         folder.mkdir(parents=True)
-        _point_latest_at(folder)
     except FileExistsError:
         if folder.is_dir():
             return False
@@ -43,10 +45,24 @@ def make_folder(folder: Path) -> bool:
     return True
 
 
-def _point_latest_at(folder: Path) -> None:
-    temporary = folder.parent / f".latest-{folder.name}"
-    temporary.symlink_to(folder.name)
-    temporary.replace(folder.parent / "latest")
+def point_latest_at(folder: Path) -> None:
+    """Let `latest/<experiment>` beside outputs/ point at a run with a checkpoint, unless at a newer one.
+
+    Within outputs/ TensorBoard would follow it. Where it cannot be written, the run goes on without it.
+    """
+    experiment = folder.absolute().parent
+    link = experiment.parent.parent / "latest" / experiment.name
+    earlier = link.resolve()
+    is_newer = earlier.parent == experiment.resolve() and earlier.name > folder.name
+    if is_newer or not re.match(DATED, folder.name):  # a trial has no such name
+        return
+    with suppress(OSError):
+        link.parent.mkdir(exist_ok=True)
+        temporary = link.with_name(f".{link.name}-{folder.name}")
+        temporary.symlink_to(os.path.relpath(folder.absolute(), link.parent))
+        temporary.replace(link)
+        if (experiment / "latest").is_symlink():  # of version 0.1
+            (experiment / "latest").unlink()
 
 
 def is_run_folder(folder: Path) -> bool:
@@ -80,17 +96,24 @@ def find_folders(name: str, outputs: Sequence[Path] = OUTPUTS) -> list[Path]:
 
     1. A folder, relative to where a person is or to the workspace.
     2. `mlflow:<run id>`: the run that was sent there.
-    3. The end of a run's name, such as `5e8b`; of a trial `<sweep>/<number>`. `latest` is the newest of all.
+    3. `latest`: the newest of all that has a checkpoint; `outputs/<experiment>/latest`: of that experiment.
+    4. The end of a run's name, such as `5e8b`; of a trial `<sweep>/<number>`.
     """
-    for candidate in (Path(name).expanduser(), ROOT / name):
+    candidates = (Path(name).expanduser(), ROOT / name)
+    for candidate in candidates:
         if is_run_folder(candidate):
             return [candidate]
+    if candidates[0].name == "latest":
+        return _newest(outputs if name == "latest" else [candidate.parent for candidate in candidates])
     known = [folder for root in outputs for folder in run_folders(root)]
-    if name == "latest" and known:
-        return [max(known, key=lambda folder: float(read_summary(folder).get("started", 0)))]
     if name.startswith("mlflow:"):
         return [folder for folder in known if mlflow_id(folder) == name.removeprefix("mlflow:")]
     return [folder for folder in known if name and folder.as_posix().endswith(name.rstrip("/"))]
+
+
+def _newest(roots: Sequence[Path]) -> list[Path]:
+    known = [folder for root in roots for folder in run_folders(root) if _weights_files(folder)]
+    return [max(known, key=lambda folder: float(read_summary(folder).get("started", 0)))] if known else []
 
 
 def run_folders(root: Path) -> Iterator[Path]:
@@ -122,11 +145,15 @@ def mlflow_id(folder: Path) -> str:
 
 def weights_file(folder: Path) -> Path:
     """Return the checkpoint with a run's weights, by preference the best; ConfigError where it has none."""
-    found = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-    path = next((path for path in found if path.is_file()), None)
-    if path is None:
+    found = _weights_files(folder)
+    if not found:
         raise ConfigError(f"{folder}: this run has no checkpoint to take weights from")
-    return path
+    return found[0]
+
+
+def _weights_files(folder: Path) -> list[Path]:
+    files = (folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return [path for path in files if path.is_file()]
 
 
 def fingerprint_of(folder: Path) -> str | None:

@@ -21,6 +21,7 @@ from pytorch_lightning.callbacks import (
 from tqdm import tqdm
 
 from workbench.common.private_parts import batches_that_stepped
+from workbench.run.folder import point_latest_at
 
 
 class NetworkFirst(Callback):
@@ -91,6 +92,7 @@ class BestAndLast(Checkpoint):
             raise
         if trainer.is_global_zero:
             new.replace(path)
+            point_latest_at(self.folder.parent)
 
     def _make_last_the_best(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
