@@ -39,8 +39,10 @@ def take_run(name: str, output: Path) -> Path:
         return _only_run(output / "original", name)
     if (path / "config.yaml").is_file():
         return path.resolve()
-    from workbench.run.folder import find_folders, the_only
-
+    try:
+        from workbench.run.folder import find_folders, the_only
+    except ImportError:  # of a package that is not installed where there is uv alone
+        raise ConfigError(f"run: {name} is neither a run folder nor a zip of one") from None
     found = find_folders(name)
     if not found and name.startswith("mlflow:"):
         return _download(name.removeprefix("mlflow:"), output / "original")
