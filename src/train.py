@@ -25,9 +25,11 @@ def main(config: DictConfig) -> dict[str, float]:
 
     try:
         return run(config)
-    except UserError as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:
-            raise  # the sweep records it and goes on with the next trial
+    except Exception as error:
+        if is_config_error(error):  # found when a value was first read; Hydra would announce it
+            error = ConfigError(explain(error))
+        if not isinstance(error, UserError) or HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise error  # the sweep records it and goes on with the next trial
         sys.exit(error.tell())
 
 

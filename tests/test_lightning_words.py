@@ -18,18 +18,12 @@ from in_process import start
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, callbacks
 from pytorch_lightning.profilers import SimpleProfiler
-from whole_command import Train, the_run
+from whole_command import TINY, Train, the_run
 
 from workbench.common.errors import ConfigError
 from workbench.config.checks import check_config
 from workbench.run.metrics_file import read_metrics
 from workbench.train.training import Parts, build_parts
-
-TINY = [
-    "task=regression", "data=max_regression", "model=deep_sets", "hparams.width=8", "hparams.depth=1",
-    "hparams.max_epochs=2", "save_model=false", "loggers=[]", "trainer.log_every_n_steps=1",
-    "+trainer.limit_train_batches=3", "+trainer.limit_val_batches=1", "+trainer.limit_test_batches=1",
-]  # fmt: skip
 
 Obeyed = tuple[str, Callable[[Trainer], Any], Any]  # a word, where the trainer has it, what is there
 Refused = tuple[str, str]  # a word, and a part of the reason
@@ -364,6 +358,12 @@ def test_a_run_without_an_end_of_its_own(outputs: Path) -> None:
 def test_without_validation_the_last_epoch_is_tested(outputs: Path) -> None:
     metrics, folder = run(outputs, "+trainer.limit_val_batches=0", "hparams.early_stopping_patience=null")
     assert "test/loss" in metrics and not (folder / "checkpoints" / "best.ckpt").exists()
+
+
+def test_accumulated_batches_are_one_point_each_step(outputs: Path) -> None:
+    _, folder = run(outputs, "+trainer.accumulate_grad_batches=2", "+trainer.limit_train_batches=5")
+    steps = [row.step for row in read_metrics(folder) if row.name == "train/loss"]
+    assert steps == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_debug_run_takes_every_callback(train: Train, outputs: Path) -> None:

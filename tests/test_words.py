@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from whole_command import ROOT, Train
+from whole_command import ROOT, TINY, Train
 
 from workbench.config.command import resume_command
 
@@ -43,6 +43,29 @@ WRONG = {
     "model.width=-4": ["model.width", "-4", "above 0"],
     "+trainer.strategy=ddp_spawn": ["trainer.strategy", "ddp"],
     "trainer.log_every_n_steps=0": ["trainer.log_every_n_steps", "above 0"],
+    "+experiment=small": ["experiment: nothing reads it", "did you mean experiment_name?"],
+    "+expeirment_name=foo": ["expeirment_name: nothing reads it", "did you mean experiment_name?"],
+    "+qqq.width=3": ["qqq: nothing reads it", "there is experiment_name, "],
+    "+hparams.batchsize=8": ["hparams.batchsize", "did you mean hparams.batch_size?"],
+    "+sweep.smapler=tpe": ["sweep.smapler: nothing reads it", "did you mean sampler?"],
+    "+optimizers.SDG.momentum=0.5": ["optimizers.SDG", "did you mean SGD?"],
+    "+optimizers.AdamW.momentm=0.5": ["optimizers.AdamW.momentm", "torch.optim.AdamW takes no momentm"],
+    "+schedules.mine=3": ["schedules.mine", "_target_"],
+    "+loggers.foo=3": ["loggers.foo", "_target_", "tensorboard"],
+    "+loggers.mine={_target_: pytorch_lightning.loggers.CSVLogger, save_dir: x}": [
+        "loggers.mine: CSVLogger is no tracker",
+        "start, scalars, figure, finish",
+    ],
+    "+trainer.callbacks=[3]": ["trainer.callbacks[0]", "_target_"],
+    "+trainer.callbacks.foo=3": ["trainer.callbacks", "list"],
+    "seed=-1": ["seed", "-1", "between 0 and 4294967295"],
+    "seed=5000000000": ["seed", "5000000000", "between 0 and 4294967295"],
+    "data.batch_size=0": ["data.batch_size", "0", "above 0"],
+    "~loggers": ["~loggers", "'loggers=[]' is none"],
+    "~model": ["model: names no _target_", "deep_sets"],
+    "hparams.patches[0]=3": ["hparams.patches.0=3"],
+    "tags.作者=私": ["tags.作者", "a key has letters a to z"],
+    "hparams.learning_rate=${hparams.nothing}": ["hparams.learning_rate: it reads hparams.nothing"],
 }
 
 
@@ -64,6 +87,28 @@ def test_wrong_word_gets_one_line_and_leaves_nothing(train: Train, outputs: Path
 def test_words_beside_a_run_are_for_its_own_parts(train: Train, word: str, said: str) -> None:
     done = train(f"repeat={ROOT / 'tests/runs_of_e4f38a4/autoencoder'}", word, check=False)
     assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+FLAGS = {
+    ("-m", "hparams.width=8,16", "--cfg", "job"): "error: -m: leave it out beside --cfg and --info",
+    ("-cp", "/nowhere"): "error: Primary config directory not found. Check that",
+    ("-cp", "/tmp"): "error: config: there is no config.yaml in",
+    ("-cn", "nothing"): "error: nothing: there is no nothing.yaml in",
+    ("--config-dir", "/nowhere"): "error: Additional config directory '/nowhere' not found",
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_a_wrong_flag_gets_one_line(train_apart: Train, flags: tuple[str, ...]) -> None:
+    done = train_apart(*flags, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(FLAGS[flags])
+
+
+def test_a_root_key_of_ones_own_counts_where_a_value_reads_it(train: Train, outputs: Path) -> None:
+    words = ["+mine.epochs=1", "hparams.max_epochs=${mine.epochs}"]
+    train(*TINY, *words)
+    train(f"resume={outputs}/patch_sets/latest")
 
 
 def test_a_wrong_word_is_answered_without_torch() -> None:

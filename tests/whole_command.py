@@ -22,3 +22,9 @@ QUICK = [
     "hparams.patches=6",
     "save_model=false",  # its export takes a second
 ]
+# A run of a second, without figures.
+TINY = [
+    "task=regression", "data=max_regression", "model=deep_sets", "hparams.width=8", "hparams.depth=1",
+    "hparams.max_epochs=2", "save_model=false", "loggers=[]", "trainer.log_every_n_steps=1",
+    "+trainer.limit_train_batches=3", "+trainer.limit_val_batches=1", "+trainer.limit_test_batches=1",
+]  # fmt: skip

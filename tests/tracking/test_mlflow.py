@@ -11,6 +11,7 @@ from pretend_run import train, write_png
 
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import ROOT
+from workbench.run.metrics_file import MetricsFile
 from workbench.tracking import uploader as mirror_module
 from workbench.tracking.artifacts import Acknowledged
 from workbench.tracking.mlflow import LONGEST_PARAM, MlflowTracker, tracking_uri
@@ -200,3 +201,13 @@ def until(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_two_names_stay_two_where_mlflow_refuses_a_character(
+    folder: Path, description: RunDescription, uri: str
+) -> None:
+    MetricsFile(folder).append("epoch", 0, 1, {"f1@0.5": 0.1, "f1#0.5": 0.2, "f1_0.5": 0.3, "f1 (a)/b": 0.4})
+    mirror(description)
+    _, (run,) = runs(uri)
+    assert sorted(run.data.metrics.values()) == [0.1, 0.2, 0.3, 0.4]
+    assert run.data.metrics["f1_commercial_at_0.5"] == 0.1

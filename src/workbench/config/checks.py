@@ -12,7 +12,7 @@ from workbench.common.redaction import is_secret_name
 from workbench.common.workspace import options
 from workbench.config.build import check
 from workbench.config.compatibility import check_compatibility
-from workbench.config.hparams import refuse_unread
+from workbench.config.hparams import refuse_unread, refuse_unread_keys
 from workbench.config.optimizers import check_optimizer, check_schedule
 from workbench.config.trainer_words import WORDS, check_trainer_words
 from workbench.run.folder import weights_file
@@ -41,6 +41,7 @@ def check_config(config: DictConfig) -> None:
     if config.init_from and not config.resume:
         weights_file(Path(config.init_from))
     refuse_unread([config])
+    refuse_unread_keys(config)
     for group in GIVEN:
         _check_names_target(config, group)
     check_trainer_words(config)
@@ -50,6 +51,7 @@ def check_config(config: DictConfig) -> None:
         check(node, f"loggers.{name}", config.trusted_targets)
     for group, given in GIVEN.items():
         _check_group(config, group, given)
+    _check_options(config)
     check_compatibility(config)
 
 
@@ -72,6 +74,17 @@ def _check_group(config: DictConfig, group: str, given: Sequence[str]) -> None:
         resolved: Any = OmegaConf.create(OmegaConf.to_container(node, resolve=True))
         node = OmegaConf.masked_copy(resolved, [key for key in node if key not in WORDS])
     check(node, group, config.trusted_targets, given)
+
+
+def _check_options(config: DictConfig) -> None:
+    """Bind what the tables of optimizers and schedules say of the chosen ones."""
+    optimizer, schedule = config.hparams.optimizer, config.hparams.schedule
+    target = {"_target_": f"torch.optim.{optimizer}", "_partial_": True}
+    chosen = {f"optimizers.{optimizer}": {**target, **(config.optimizers.get(optimizer) or {})}}
+    if schedule in config.schedules:
+        chosen[f"schedules.{schedule}"] = {**config.schedules[schedule], "_partial_": True}
+    for path, node in chosen.items():
+        check(OmegaConf.create(node), path, [*config.trusted_targets, "pytorch_optimizer."])
 
 
 def _check_gpus(devices: Any) -> None:

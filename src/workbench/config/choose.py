@@ -61,8 +61,10 @@ def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def read_config(folder: Path) -> DictConfig:
     """Read the configuration of a run folder, types checked; raise ConfigError where it is damaged."""
+    root = schema()
+    OmegaConf.set_struct(root, False)  # a run may have had root keys of its own
     try:
-        config = OmegaConf.merge(schema(), load_config(folder))
+        config = OmegaConf.merge(root, load_config(folder))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{folder / 'config.yaml'}: {str(error).splitlines()[0]}") from error
     assert isinstance(config, DictConfig)

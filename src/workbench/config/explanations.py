@@ -15,19 +15,22 @@ from hydra.errors import (
 )
 from hydra.initialize import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from workbench.common.errors import nearest, nearest_key
 from workbench.common.workspace import ROOT, options
 from workbench.config.signatures import signature
 
 NULL_GROUP = "Config group override must be"  # how a ValueError of Hydra's begins
+TWO_MODES = "Only one of --run, --multirun, --cfg"  # and another
 SWEEPS = {"interval(": "'interval(0.001,0.1)'", "range(": "'range(1,10)'", "choice(": "'choice(a,b)'"}
 
 
 def is_config_error(error: Exception) -> bool:
     """Tell whether Hydra or OmegaConf refused what was typed."""
-    return isinstance(error, (HydraException, OmegaConfBaseException)) or str(error).startswith(NULL_GROUP)
+    return isinstance(error, (HydraException, OmegaConfBaseException)) or str(error).startswith(
+        (NULL_GROUP, TWO_MODES)
+    )
 
 
 def explain(error: Exception) -> str:
@@ -38,6 +41,10 @@ def explain(error: Exception) -> str:
             key, _, value = (cause.override or "").partition("=")
             if value.startswith(tuple(SWEEPS)):
                 return f"{cause.override} cannot be read: write {key}={SWEEPS[value.partition('(')[0] + '(']}"
+            if place := re.fullmatch(r"([^\[]+)\[(\d+)\]", key):
+                return f"{key}: an element of a list is written with a dot: {place[1]}.{place[2]}={value}"
+            if not key.isascii():
+                return f"{key}: a key has letters a to z, digits and _ . -; a value may have any, in quotes"
             if value.endswith("()"):
                 return f"{cause.override}: there is nothing to choose from; write {value[:-1]}...)"
             return f"{cause.override} cannot be read: write key=value, perhaps \"{key}='{value}'\""
@@ -48,6 +55,11 @@ def explain(error: Exception) -> str:
         group = next(word for word in sys.argv[1:] if word.endswith("=null")).removesuffix("=null")
         none = "'loggers=[]' for none, or " if group == "loggers" else ""
         return f"{group}=null: write {none}one of {', '.join(options(group))}"
+    if text.startswith(TWO_MODES):
+        return "-m: leave it out beside --cfg and --info, which show one configuration"
+    if found := re.search(r"Could not delete '(.*?)'", text):
+        none = f"; '{found[1]}=[]' is none" if found[1] == "loggers" else ""
+        return f"~{found[1]}: a run needs one; choose another by {found[1]}={none}"
     if found := re.search(r"Ambiguous value for argument '(.*?)'", text):
         key, _, values = found[1].partition("=")
         return f"{found[1]}: several values need -m, or, for a list, {key}=[{values}]"
@@ -59,6 +71,9 @@ def explain(error: Exception) -> str:
             return f"{unknown}: its preset does not set it, but {target} takes it: write +{unknown}=..."
         return f"{unknown}: there is no such key{nearest_key(unknown, list(_walk(config, '')))}"
     for cause in chain:
+        if isinstance(cause, InterpolationKeyError):
+            missing = re.findall(r"'(.*?)'", str(cause))[0]
+            return f"{cause.full_key}: it reads {missing}, which this configuration does not have"
         if isinstance(cause, OmegaConfBaseException):
             return f"{cause.full_key or 'config'}: {str(cause).splitlines()[0]}"
     return " ".join(text.split())
@@ -81,6 +96,11 @@ def _missing_option(error: MissingConfigException) -> str:
     wanted = (error.missing_cfg_file or "").removesuffix(".yaml")
     group, _, option = wanted.rpartition("/")
     known = error.options or (options(group) if group else [])
+    if not wanted:
+        return " ".join(str(error).split())
+    if not group:
+        place = "the folders of --config-path and --config-dir, or config/"
+        return f"{wanted}: there is no {wanted}.yaml in {place}"
     if not known:
         return f"{wanted}: there is no such config; groups are " + ", ".join(sorted(_groups()))
     close = nearest(option, known) or f"; there is {', '.join(known)}"

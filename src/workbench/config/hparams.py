@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from workbench.common.errors import ConfigError, nearest
-from workbench.config.schema import Hparams
+from workbench.common.errors import ConfigError, nearest, nearest_key
+from workbench.config.schema import Config, Hparams, Sweep
 
 READ = re.compile(r"\$\{hparams\.(\w+)")
 ROOT_KEYS = {field.name for field in fields(Hparams)}
@@ -54,3 +54,24 @@ def refuse_unread(configs: Sequence[DictConfig]) -> None:
                 raise ConfigError(f"hparams.{key}: there is no such key{close}")
             there = ", ".join(sorted(known))
             raise ConfigError(f"hparams.{key}: no part of this run reads it; there is {there}")
+
+
+def refuse_unread_keys(config: DictConfig) -> None:
+    """Raise ConfigError, with the nearest name, for a key beside `hparams` that nothing reads.
+
+    A root key of one's own counts where a value of the configuration reads it: `${mine.width}`.
+    """
+    text = str(OmegaConf.to_container(config, resolve=False))
+    for path, node, kind in (("", config, Config), ("sweep.", config.sweep, Sweep)):
+        known = [field.name for field in fields(kind)]
+        for key in (str(key) for key in node if str(key) not in known):
+            if not re.search(rf"\$\{{[^}}]*\b{re.escape(path + key)}\b", text):
+                words = [*known, *(f"hparams.{name}" for name in config.hparams)]
+                raise ConfigError(f"{path}{key}: nothing reads it{nearest_key(key, words) or _there(known)}")
+    for name, options in config.schedules.items():
+        if not isinstance(options, DictConfig) or "_target_" not in options:
+            raise ConfigError(f"schedules.{name}: it names no _target_")
+
+
+def _there(known: Sequence[str]) -> str:
+    return f"; there is {', '.join(known)}"

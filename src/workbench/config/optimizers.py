@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 
 
 def check_optimizer(name: str, table: Mapping[str, Any]) -> None:
-    """Raise ConfigError, with the nearest right name, unless the name is torch.optim's or in the table."""
+    """Raise ConfigError, with the nearest right name, unless the name is torch.optim's or in the table.
+
+    A name in the table is torch.optim's, or says by `_target_` where it lives.
+    """
     known = optimizer_names(table)
     if name not in known:
         raise ConfigError(f"hparams.optimizer: there is no {name}{nearest(name, known)}")
+    for listed, options in table.items():
+        if listed not in (torch_names := _torch_names()) and "_target_" not in (options or {}):
+            raise ConfigError(
+                f"optimizers.{listed}: there is no such optimizer{nearest(listed, torch_names)}"
+            )
 
 
 def optimizer_names(table: Mapping[str, Any]) -> list[str]:

@@ -73,6 +73,11 @@ def decode(source: str | PathLike[str] | IO[bytes]) -> np.ndarray:
         opened = Image.open(source)
     except UnidentifiedImageError as error:
         raise Unusable("it is no image, or of a kind that Pillow cannot read") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise Unusable(
+            f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are read of a file, so that none "
+            "fills the memory; cut it into smaller images"
+        ) from error
     with opened as image:
         image.load()
         return as_bytes(ImageOps.exif_transpose(image))

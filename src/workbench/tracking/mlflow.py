@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -199,7 +200,12 @@ def _alone(uri: str) -> AbstractContextManager[object]:
 
 
 def _valid(name: str) -> str:
-    return re.sub(r"[^/\w.\- :]", "_", name)[:LONGEST_KEY]
+    """Return a name that MLflow takes; characters it refuses are named, so that two names stay two."""
+    return re.sub(r"[^/\w.\- :]", _named, name)[:LONGEST_KEY]
+
+
+def _named(found: re.Match[str]) -> str:
+    return f"_{unicodedata.name(found[0], f'{ord(found[0]):x}').lower().replace(' ', '_')}_"
 
 
 def _cut(text: str) -> str:

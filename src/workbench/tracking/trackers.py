@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationResolutionError
 from omegaconf.resolvers.oc import env
 
 from workbench.common.errors import ConfigError
+from workbench.common.workspace import options
 from workbench.config.build import build
 from workbench.config.choose import read_config
 from workbench.run.folder import is_run_folder
@@ -31,6 +32,11 @@ def build_trackers(config: DictConfig) -> dict[str, Tracker]:
     if config.debug:
         return {}
     trusted = list(config.trusted_targets)
+    for name, node in (config.loggers or {}).items():
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise ConfigError(
+                f"loggers.{name}: it names no _target_; choose one of {', '.join(options('loggers'))}"
+            )
     trackers = {
         name: build(node, f"loggers.{name}", trusted) for name, node in (config.loggers or {}).items()
     }

@@ -18,6 +18,7 @@ from workbench.tracking.tracker import RunDescription, Tracker
 from workbench.tracking.uploader_main import Begin, Close, parse
 
 UPLOADER = "from workbench.tracking import uploader_main; uploader_main.main()"
+METHODS = ("start", "scalars", "figure", "finish")  # of a Tracker
 LEAVING_SECONDS = 5.0  # in which the process stops sending; then it is killed
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,12 @@ class MirrorProcess:
 
 
 def check_tracker(name: str, tracker: Tracker) -> None:
-    """Raise ConfigError for a tracker that cannot be sent to the process beside training."""
+    """Raise ConfigError for what is no tracker, or cannot be sent to the process beside training."""
+    if missing := [part for part in ("name", *METHODS) if not hasattr(tracker, part)]:
+        raise ConfigError(
+            f"loggers.{name}: {type(tracker).__name__} is no tracker, it has no {', '.join(missing)}; "
+            "a logger of Lightning is none (src/workbench/tracking/tracker.py says what one is)"
+        )
     try:
         pickle.dumps(tracker)
     except Exception as error:

@@ -218,7 +218,9 @@ class RunTask(LightningModule):
     def _is_logged(self, step: int, batch_index: int) -> bool:
         trainer = self.trainer
         interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Trainer's own connector
-        return (step + 1) % interval == 0 or batch_index + 1 == trainer.num_training_batches
+        is_whole = (batch_index + 1) % trainer.accumulate_grad_batches == 0  # not a part of a step
+        is_last = batch_index + 1 == trainer.num_training_batches
+        return (is_whole and (step + 1) % interval == 0) or is_last
 
     def _log_step(self, step: int) -> None:
         values, bad = self.step_log.read()

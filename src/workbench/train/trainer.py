@@ -6,10 +6,11 @@ tests/test_lightning_words.py holds every callback of the installed Lightning: o
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, open_dict
 from pytorch_lightning import callbacks
 from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -68,11 +69,15 @@ def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.
     return without_signal_handlers(trainer)  # ours raise Interrupted
 
 
-def _own_callbacks(nodes: list[DictConfig], trusted: list[str], folder: Path) -> list[Callback]:
+def _own_callbacks(nodes: Any, trusted: list[str], folder: Path) -> list[Callback]:
     """Build the callbacks that the configuration names."""
     own = []
+    if not isinstance(nodes, list | ListConfig):
+        raise ConfigError("trainer.callbacks: give a list: +trainer.callbacks=[{_target_: ...}]")
     for place, node in enumerate(nodes):
         path = f"trainer.callbacks[{place}]"
+        if not isinstance(node, DictConfig):
+            raise ConfigError(f"{path}: {node} names no _target_")
         with lightning_told(ConfigError, f"{path}: "):
             callback = build(node, path, trusted)
         name = type(callback).__name__
