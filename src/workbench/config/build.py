@@ -52,7 +52,7 @@ def _maker(node: Any) -> Callable[..., Any]:
 def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[str] = ()) -> None:
     """Import the target at `path`, and every target below it, and bind what each is given; make nothing."""
     try:
-        for place, found in _targets(node, path):
+        for place, found in targets(node, path):
             _check_target(found, place, trusted, given if place == path else ())
     except InterpolationKeyError as error:
         missing = re.findall(r"'(.*?)'", str(error))[0]
@@ -62,15 +62,16 @@ def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[s
         ) from error
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+def targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    """Give each node with a `_target_`, at `path` and below it, with its place."""
     if isinstance(node, DictConfig):
         if "_target_" in node:
             yield path, node
         for key in node:  # a whole number, in a mapping of epochs
-            yield from _targets(node[key], f"{path}.{key!s}")
+            yield from targets(node[key], f"{path}.{key!s}")
     elif isinstance(node, ListConfig):
         for place, item in enumerate(node):
-            yield from _targets(item, f"{path}[{place}]")
+            yield from targets(item, f"{path}[{place}]")
 
 
 def _check_target(node: DictConfig, path: str, trusted: Sequence[str], given: Collection[str]) -> None:

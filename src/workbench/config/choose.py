@@ -60,15 +60,23 @@ def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def read_config(folder: Path) -> DictConfig:
-    """Read the configuration of a run folder, types checked; raise ConfigError where it is damaged."""
+    """Read the configuration of a run folder that is believed; raise ConfigError where it is damaged.
+
+    `strangers.py` reads one that is not: all but resume=, repeat= and the ranks of a run.
+    """
+    return with_types(folder, load_config(folder))
+
+
+def with_types(folder: Path, config: DictConfig) -> DictConfig:
+    """Return the configuration of a run folder with the types of the schema."""
     root = schema()
     OmegaConf.set_struct(root, False)  # a run may have had root keys of its own
     try:
-        config = OmegaConf.merge(root, load_config(folder))
+        typed = OmegaConf.merge(root, config)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{folder / 'config.yaml'}: {str(error).splitlines()[0]}") from error
-    assert isinstance(config, DictConfig)
-    return config
+    assert isinstance(typed, DictConfig)
+    return typed
 
 
 def _apply(overrides: Sequence[str], composed: DictConfig, config: DictConfig, word: str) -> None:
@@ -108,6 +116,11 @@ def load_config(folder: Path) -> DictConfig:
 
     Raises ConfigError where it is damaged.
     """
+    return OmegaConf.create(upgrade(load_plain(folder)))
+
+
+def load_plain(folder: Path) -> dict[str, Any]:
+    """Read what a run folder's config.yaml holds, as it is written."""
     path = folder / "config.yaml"
     try:
         config = OmegaConf.load(path)
@@ -116,4 +129,4 @@ def load_config(folder: Path) -> DictConfig:
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError(f"{path}: it holds no configuration; is it damaged?")
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    return OmegaConf.create(upgrade(plain))
+    return plain

@@ -2,11 +2,13 @@
 
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from functools import cache
 from inspect import Parameter, Signature
-from types import NoneType, UnionType
+from pathlib import Path
+from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from workbench.common.limits import Limit
@@ -23,7 +25,7 @@ def locate(target: str) -> Callable[..., Any]:
     for length in range(len(words) - 1, 0, -1):
         module = ".".join(words[:length])
         try:
-            found: Any = importlib.import_module(module)
+            found: Any = _import_installed(module)
         except ModuleNotFoundError as error:
             if error.name and (module == error.name or module.startswith(f"{error.name}.")):
                 continue  # its end may be a class
@@ -36,6 +38,16 @@ def locate(target: str) -> Callable[..., Any]:
             found = getattr(found, word)
         return found
     raise ImportError(f"no module named {words[0]}")
+
+
+def _import_installed(module: str) -> ModuleType:
+    """Import a module, but not from the current directory, which may be anybody's."""
+    relative = [place for place in sys.path if not Path(place).is_absolute()]
+    sys.path[:] = [place for place in sys.path if place not in relative]
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path[:0] = relative
 
 
 def _place(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from workbench.config.build import TRUSTED
 from workbench.config.hparams import READ, read_keys
 from workbench.config.signatures import signature
 
@@ -33,9 +34,10 @@ def upgrade(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration's plain values as this version writes them; its own stay as they are."""
     renamed: dict[str, Any] = _renamed(config)
     hparams, task = renamed.get("hparams"), renamed.get("task")
+    trusted = (*TRUSTED, *(renamed.get("trusted_targets") or ()))
     if isinstance(hparams, dict) and isinstance(task, dict):
         for name in BECAME_ARGUMENTS:
-            if name in hparams and name not in READ.findall(str(renamed)) and _takes(task, name):
+            if name in hparams and name not in READ.findall(str(renamed)) and _takes(task, name, trusted):
                 task.setdefault(name, f"${{hparams.{name}}}")
         known = read_keys(renamed)
         renamed["hparams"] = {key: value for key, value in hparams.items() if key in known}
@@ -53,10 +55,10 @@ def _target(name: Any) -> Any:
     return MOVED[old] + name.removeprefix(old) if old else name
 
 
-def _takes(task: dict[str, Any], name: str) -> bool:
+def _takes(task: dict[str, Any], name: str, trusted: tuple[str, ...]) -> bool:
     """Tell whether a task takes an argument; of a class of one's own only its import can tell."""
     target = str(task.get("_target_"))
-    if target in WITHOUT_ARGUMENTS:
+    if target in WITHOUT_ARGUMENTS or not target.startswith(trusted):
         return False
     try:
         return name in signature(target).parameters

@@ -4,15 +4,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import load_env
-from workbench.config.checks import check_config
-from workbench.config.choose import read_config
+from workbench.config.build import targets
 from workbench.config.composition import register
+from workbench.config.strangers import admit, read_stranger
 from workbench.run.checkpoints import load_weights, read_checkpoint
-from workbench.run.folder import OUTPUTS, find_folders, the_only, weights_file
+from workbench.run.folder import OUTPUTS, find_folders, refuse_links, the_only, weights_file
 from workbench.tracking.mlflow import connect, tracking_uri
 
 if TYPE_CHECKING:
@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 FILES = ("config.yaml", "checkpoints/best.ckpt")
 
 
-def load_model(run: str | Path, experiment_name: str | None = None, outputs: Path | None = None) -> "RunTask":
+def load_model(
+    run: str | Path,
+    experiment_name: str | None = None,
+    outputs: Path | None = None,
+    trusted_targets: Sequence[str] = (),
+) -> "RunTask":
     """Return the task of a run in evaluation, its network filled with the best weights, for post-processing.
 
     `run` is a run folder, the end of its name, `latest`, or `mlflow:<run id>`; with `experiment_name` also
     the name or id of a run that only MLflow has. The data are not touched: `task.preprocessing_train()` reads
-    them. Raises ConfigError where there is no such run, UserError where its checkpoint is damaged.
+    them. The run may be anybody's: only tasks, data sets and networks are built, of this workspace or under
+    the prefixes of config/config.yaml and `trusted_targets`. Raises ConfigError where there is no such run,
+    or it would build anything else, UserError where its checkpoint is damaged.
     """
     folder = _find_folder(str(run), experiment_name, outputs)
     if folder is not None:
-        return rebuild(folder)
+        return rebuild(folder, trusted_targets)
     with TemporaryDirectory() as copy:
-        return rebuild(_download(str(run).removeprefix("mlflow:"), experiment_name, Path(copy)))
+        downloaded = _download(str(run).removeprefix("mlflow:"), experiment_name, Path(copy))
+        return rebuild(downloaded, trusted_targets)
 
 
 def _find_folder(run: str, experiment_name: str | None, outputs: Path | None) -> Path | None:
@@ -77,13 +85,20 @@ def _download(run: str, experiment_name: str | None, folder: Path) -> Path:
     return folder
 
 
-def rebuild(folder: Path) -> "RunTask":
+def rebuild(folder: Path, trusted: Sequence[str] = ()) -> "RunTask":
     """Return the task of a run folder in evaluation, its network filled with the best weights."""
+    from torch import nn
+
+    from workbench.train.base import RunTask
+    from workbench.train.loading import SetData
     from workbench.train.training import build_task
 
+    refuse_links(folder)
     register()
-    config = read_config(folder)
-    check_config(config)
+    config = read_stranger(folder, trusted, to_build=True)
+    for group, kind in {"task": RunTask, "data": SetData, "model": nn.Module}.items():
+        admit(config[group], group, kind, config.trusted_targets)
+    _leave_out_weights(config.model)
     task = build_task(config)
     arguments = read_checkpoint(weights_file(folder)).get("network_arguments")
     if arguments is None:  # a checkpoint of an earlier version
@@ -100,11 +115,19 @@ def rebuild(folder: Path) -> "RunTask":
     return task.eval()
 
 
+def _leave_out_weights(node: Any) -> None:
+    """Let no part of a network look for a file of weights: those it learned with are in the checkpoint."""
+    for _, part in targets(node, "model"):
+        if isinstance(part.get("weights"), str):
+            part.weights = None
+
+
 def with_model(folder: Path) -> Path:
     """Return `<run folder>/model/`; make it from the run's configuration, data and weights if need be.
 
     Raises UserError where the run has no weights, or what it learned is not about images.
     """
+    refuse_links(folder)
     model = folder / "model"
     if not (model / "model.pt2").is_file():
         print(f"{folder} has no model/ yet: it is made from its weights and data")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import load_env
-from workbench.config.choose import read_config
+from workbench.config.strangers import read_stranger
 from workbench.models.load import with_model
 from workbench.run.folder import find_folder
 from workbench.run.summary import read_summary, status
@@ -83,7 +83,7 @@ def publish(folder: Path) -> "tuple[MlflowClient, Run]":
     run = _find(client, folder)
     if run is None or run.info.status == "RUNNING":
         summary = read_summary(folder)
-        description = describe(read_config(folder), folder, float(summary.get("started", 0)))
+        description = describe(read_stranger(folder), folder, float(summary.get("started", 0)))
         mirror = Mirror(folder, {"mlflow": MlflowTracker()}, description)
         with _silent("workbench"):  # what goes wrong is said once, below
             mirror.start()
@@ -113,7 +113,7 @@ def _ended_as(folder: Path) -> str:
 
 
 def _find(client: "MlflowClient", folder: Path) -> "Run | None":
-    experiment = client.get_experiment_by_name(read_config(folder).experiment_name)
+    experiment = client.get_experiment_by_name(read_stranger(folder).experiment_name)
     if experiment is None:
         return None
     key = Acknowledged(folder).key

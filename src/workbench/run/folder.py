@@ -70,6 +70,15 @@ def is_run_folder(folder: Path) -> bool:
     return (folder / "config.yaml").is_file()
 
 
+def refuse_links(folder: Path) -> None:
+    """Raise ConfigError for a link in a run folder that leads out of it: what it names is not the run's."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+            raise ConfigError(
+                f"{path} is a link that leads out of the run folder; remove it, or put there what it names"
+            )
+
+
 def find_folder(name: str, key: str, outputs: Sequence[Path] = OUTPUTS) -> Path:
     """Return the run folder that a person named, by the one rule of all commands (`find_folders`).
 

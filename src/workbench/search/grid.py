@@ -19,7 +19,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
 from workbench.config.checks import check_config
-from workbench.config.choose import read_config
+from workbench.config.strangers import read_stranger
 from workbench.run.folder import is_run_folder
 from workbench.run.starts import starts
 from workbench.run.summary import status
@@ -85,7 +85,7 @@ class FinishedRuns:
             if folder.name == "latest" or not is_run_folder(folder) or status(folder) != "finished":
                 continue
             if folder not in self._configs:  # of each start: one changed on its way is another run
-                self._configs[folder] = [_what_matters(read_config(start)) for start in starts(folder)]
+                self._configs[folder] = [_what_matters(read_stranger(start)) for start in starts(folder)]
             if all(config == wanted for config in self._configs[folder]):
                 return folder
         return None

@@ -30,10 +30,15 @@ def artifacts(folder: Path, pattern: str = "*") -> Iterator[tuple[Path, str]]:
     """
     for path in sorted(folder.rglob(pattern)):
         relative = path.relative_to(folder)
-        if path.is_file() and _is_kept(relative) and not _is_of_a_trial(folder, relative):
+        if _is_within(path, folder) and _is_kept(relative) and not _is_of_a_trial(folder, relative):
             parent = "" if relative.parent == Path() else relative.parent.as_posix()
             with TemporaryDirectory() as copies:
                 yield _without_secrets(path, Path(copies)), parent
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Tell a file of the folder from a link to one elsewhere, which is not the run's to send."""
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def _is_kept(relative: Path) -> bool:

@@ -9,10 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT, options, typed
-from workbench.config.choose import read_config
-from workbench.run.folder import find_folder, is_run_folder, run_folders
+from workbench.config.strangers import admit, read_stranger
+from workbench.run.folder import find_folder, is_run_folder, refuse_links, run_folders
 from workbench.run.summary import read_summary, status, take_lock
 from workbench.tracking.artifacts import Acknowledged
+from workbench.tracking.tracker import Tracker
 from workbench.tracking.trackers import build_trackers, describe
 from workbench.tracking.uploader import Feed
 
@@ -78,9 +79,12 @@ def _sync_run(folder: Path, loggers: DictConfig | None) -> bool:
     if (ended := status(folder)) == "running":
         print(f"{typed(folder)}: it is running, and sends by itself")
         return True
-    config = read_config(folder)
+    refuse_links(folder)
+    config = read_stranger(folder)
     if loggers is not None:
         config.loggers = loggers
+    for name, node in (config.loggers or {}).items():
+        admit(node, f"loggers.{name}", Tracker, config.trusted_targets)
     lock = take_lock(folder)
     try:
         started = float(read_summary(folder).get("started", folder.stat().st_mtime))

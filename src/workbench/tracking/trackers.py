@@ -15,7 +15,7 @@ from omegaconf.resolvers.oc import env
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import options
 from workbench.config.build import build
-from workbench.config.choose import read_config
+from workbench.config.strangers import as_written, read_stranger
 from workbench.run.folder import is_run_folder
 from workbench.run.provenance import workspace_commit
 from workbench.run.starts import environment_of, starts, words_of
@@ -87,7 +87,7 @@ def _shown(config: DictConfig, key: str) -> Any:
     """Return a value, resolved unless that takes the environment, which may hold a secret under any name."""
     OmegaConf.register_new_resolver("oc.env", _refuse, replace=True)
     try:
-        return OmegaConf.select(config, key)
+        return as_written(OmegaConf.select(config, key))
     except InterpolationResolutionError:
         parent, _, name = key.rpartition(".")
         node: Any = OmegaConf.select(config, parent) if parent else config
@@ -105,7 +105,7 @@ def _earlier(folder: Path) -> Iterator[Start]:
     for start in starts(folder):
         if is_run_folder(start):
             with suppress(ConfigError):  # of a record that is damaged there is nothing to tell
-                yield Start(read_config(start), words_of(start), environment_of(start).get("commit"))
+                yield Start(read_stranger(start), words_of(start), environment_of(start).get("commit"))
 
 
 def _tags_of(begun: Sequence[Start]) -> dict[str, str]:
