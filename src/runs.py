@@ -7,6 +7,11 @@ python src/runs.py sort=-test/accuracy columns=run,model,hparams.width,test/accu
 python src/runs.py format=csv > runs.csv                        or format=json: all parameters and metrics
 python src/runs.py outputs=elsewhere                            runs that are kept in another folder
 python src/runs.py diff <run> <run>                             run folders, or the ends of their names
+python src/runs.py prune                                        what may go to make room; nothing is removed
+python src/runs.py prune remove experiment_name=mnist           remove it, here of one experiment
+python src/runs.py prune cache                                  remove what no process uses from the cache
+
+What may go: checkpoints of whole runs that are not the best of their experiment, debug runs, dead runs.
 
 A key is what train.py calls it (hparams.width, tags.idea, seed, data, model, task, data.patch_size, ...),
 what a run logged (test/accuracy; val/loss and the like: the last value), or one of: run, started, seconds,
@@ -16,10 +21,12 @@ note, status (running, finished, failed, interrupted, pruned, dead). Operators: 
 import sys
 from collections.abc import Sequence
 
+from workbench.common.cache import cache_folder, cache_limit, cache_size, empty_cache
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.redaction import redact_tracebacks
 from workbench.common.table import render
-from workbench.history.query import all_columns, differences, parse, telling_columns
+from workbench.history.prune import find_waste, remove
+from workbench.history.query import WORD, all_columns, differences, parse, telling_columns
 from workbench.history.record import find_run, places, read_runs
 
 
@@ -28,6 +35,8 @@ def main(words: Sequence[str]) -> None:
         print(__doc__.strip())
     elif "diff" in words:
         show_differences([word for word in words if word != "diff"])
+    elif "prune" in words:
+        prune([word for word in words if word != "prune"])
     else:
         show_runs(words)
 
@@ -60,6 +69,35 @@ def show_differences(words: Sequence[str]) -> None:
         print(render(rows, ["key", one.name, other.name], query.format))
     else:
         print("they do not differ", file=sys.stderr)
+
+
+def prune(words: Sequence[str]) -> None:
+    plain = [word for word in words if not WORD.fullmatch(word)]
+    query = parse([word for word in words if word not in plain])
+    if plain not in ([], ["remove"], ["cache"]) or (plain == ["cache"] and query != parse([])):
+        raise ConfigError("prune: write it alone, with remove and conditions on runs, or prune cache")
+    if plain == ["cache"]:
+        print(f"removed {megabytes(empty_cache())} from {cache_folder()}")
+        return
+    records = read_runs(places(query.outputs))
+    chosen = {record.folder for record in (query.choose(records) if records else [])}
+    waste = [one for one in find_waste(records) if one.run.folder in chosen]
+    rows = [
+        {"run": one.run.name, "what": one.what, "why": one.why, "size": megabytes(one.size)} for one in waste
+    ]
+    if rows:
+        print(render(rows, list(rows[0]), query.format))
+    total = megabytes(sum(one.size for one in waste))
+    if plain:
+        kept = [one.run.name for one in waste if not remove(one)]
+        print(f"removed, {total}" + (f"; still written, and left alone: {', '.join(kept)}" if kept else ""))
+        return
+    print(f"\n{total} may go by adding the word remove" if rows else "no run has anything that may go")
+    print(f"the cache holds {megabytes(cache_size())} of at most {megabytes(cache_limit())}: prune cache")
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 if __name__ == "__main__":
