@@ -43,13 +43,13 @@ class EventFile:
         image = Summary.Image(encoded_image_string=content, width=width, height=height, colorspace=3)
         self._add(Summary.Value(tag=tag, image=image), x)
 
-    def markdown(self, tag: str, text: str) -> None:
+    def markdown(self, tag: str, text: str, x: int = 0) -> None:
         """Add a text."""
         value = Summary.Value(tag=tag)
         value.metadata.plugin_data.plugin_name = "text"
         value.tensor.dtype = DT_STRING
         value.tensor.string_val.append(text.encode())
-        self._add(value)
+        self._add(value, x)
 
     def session_start(self, name: str, started: float, hparams: Mapping[str, object]) -> None:
         """Make the run a row of the HParams page; its metrics are the last values of its scalars."""

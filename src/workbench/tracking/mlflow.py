@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import unicodedata
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -204,8 +203,11 @@ def _valid(name: str) -> str:
     return re.sub(r"[^/\w.\- :]", _named, name)[:LONGEST_KEY]
 
 
+SPOKEN = {"@": "at", "#": "number", "%": "percent"}
+
+
 def _named(found: re.Match[str]) -> str:
-    return f"_{unicodedata.name(found[0], f'{ord(found[0]):x}').lower().replace(' ', '_')}_"
+    return f"_{SPOKEN.get(found[0], f'{ord(found[0]):x}')}_"
 
 
 def _cut(text: str) -> str:

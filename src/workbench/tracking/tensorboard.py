@@ -37,7 +37,10 @@ class TensorboardTracker:
         self._epoch = rows[-1].epoch
 
     def figure(self, name: str, path: Path) -> None:
-        """Write a figure at the epoch that training has reached."""
+        """Write a figure or text at the epoch that training has reached."""
+        if path.suffix == ".md":
+            self._file.markdown(f"figures/{name}", path.read_text(encoding="utf-8"), self._epoch)
+            return
         self._file.png(f"figures/{name}", path.read_bytes(), self._epoch)
 
     def finish(self, status: str) -> None:

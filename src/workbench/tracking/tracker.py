@@ -56,7 +56,7 @@ class Tracker(Protocol):
         """Take values; the same ones may come again after a failure."""
 
     def figure(self, name: str, path: Path) -> None:
-        """Take a new or changed PNG."""
+        """Take a new or changed PNG; or a text, whose name and path end in .md."""
 
     def finish(self, status: str) -> None:
         """Take the remaining files and how the run ended: finished, failed, interrupted or pruned."""

@@ -187,8 +187,8 @@ class Feed:
 
     def _new_figures(self) -> Iterator[tuple[str, Path, list[int]]]:
         folder = self._folder / "figures"
-        for path in sorted(folder.rglob("*.png")) if folder.is_dir() else []:
-            name = path.relative_to(folder).with_suffix("").as_posix()
+        for path in sorted([*folder.rglob("*.png"), *folder.rglob("*.md")]):
+            name = path.relative_to(folder).as_posix().removesuffix(".png")
             stat = path.stat()
             version = [stat.st_mtime_ns, stat.st_size]
             if self._taken.figures.get(name) != version and _is_whole(path):
@@ -219,5 +219,5 @@ class Feed:
             self._closing.wait(INTERVAL * 2 ** min(self._failures, MOST_DOUBLINGS))
 
 
-def _is_whole(png: Path) -> bool:
-    return png.read_bytes().endswith(PNG_END)
+def _is_whole(path: Path) -> bool:
+    return path.suffix == ".md" or path.read_bytes().endswith(PNG_END)

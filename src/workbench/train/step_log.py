@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from workbench.run.media import write_histogram, write_image, write_text
 from workbench.run.metrics_file import MetricsFile
 
 
@@ -95,13 +96,13 @@ class RunLogger(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self.places = OF_STEP
+        self.places = OF_EPOCH
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Write what Lightning collected with `self.log`, against the step or the epoch it is of."""
         values = {name: value for name, value in metrics.items() if name != "epoch"}
-        for axis, suffix in self.places:
+        for axis, suffix in self.places if "epoch" in metrics else OF_STEP:  # Lightning always adds it
             named = {f"{name}{suffix}": value for name, value in values.items()}
             self._file.append(axis, int(metrics.get("epoch", 0)), step or 0, named)
 
@@ -109,6 +110,28 @@ class RunLogger(Logger):
     def log_steps(self, metrics: Mapping[str, float], epoch: int, step: int) -> None:
         """Write values of one training step, against the step."""
         self._file.append("step", epoch, step, metrics)
+
+    @rank_zero_only
+    def log_image(self, name: str, image: Any) -> None:
+        """Keep an image `[H, W]` or `[H, W, 3]`, uint8 or 0..1, as `figures/<name>.png`."""
+        write_image(self.folder, name, image)
+
+    @rank_zero_only
+    def log_histogram(self, name: str, values: Any) -> None:
+        """Keep a histogram of numbers of any shape as `figures/<name>.png`."""
+        write_histogram(self.folder, name, values)
+
+    @rank_zero_only
+    def log_text(self, name: str, text: str) -> None:
+        """Keep a text in Markdown as `figures/<name>.md`."""
+        write_text(self.folder, name, text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what there is in place of what other loggers have, such as `experiment`."""
+        raise AttributeError(
+            f"the run's logger has no {name}; it has log_image, log_histogram, log_text and log_steps, "
+            "which every tracker is sent"
+        )
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the run folder's config.yaml holds them before training begins."""
