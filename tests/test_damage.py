@@ -20,7 +20,7 @@ from workbench.config.choose import load_config
 from workbench.config.optimizers import make_optimizer
 from workbench.run.checkpoints import last_checkpoint
 from workbench.run.folder import make_folder, name_folder
-from workbench.run.provenance import record_data
+from workbench.run.provenance import changed_data
 from workbench.run.summary import read_summary, status
 from workbench.tracking.artifacts import Acknowledged, Taken
 from workbench.train.loading import BatchedRows, loader, workers_told
@@ -52,8 +52,8 @@ def test_what_trackers_have_is_sent_anew(tmp_path: Path, content: bytes) -> None
 @pytest.mark.parametrize("content", DAMAGED)
 def test_record_of_the_data_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"data\.json.*damaged"):
-        record_data(tmp_path, {"train": 3})
+    with pytest.raises(ConfigError, match=r"data\.json.*damaged"):
+        changed_data(tmp_path, {"train": 3})
 
 
 def test_outputs_that_cannot_be_written_are_named(tmp_path: Path) -> None:
