@@ -1,6 +1,7 @@
 """A folder of any images is read right, or refused with every bad file named before training starts."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -179,17 +180,31 @@ def test_damaged_metadata_do_not_matter(tmp_path: Path, recwarn: pytest.Warnings
     assert not recwarn.list
 
 
-@pytest.mark.parametrize(
-    "limit", [300, 100]
-)  # 480 pixels are more than either, and more than twice the other
-def test_images_too_large_to_be_meant_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+def test_images_too_large_to_be_meant_are_named_with_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path)
     Image.fromarray(RAMP).save(tmp_path / "a" / "large.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", max(limit, 200))
-    with pytest.raises(DataError, match=r"a/large.png: .*480 pixels"):
+    monkeypatch.setenv("PATCHSETS_MEGAPIXELS", "0.0004")
+    limit = r"a/large.png: .*x.* pixels are more than 0.0004 million; PATCHSETS_MEGAPIXELS raises the limit"
+    with pytest.raises(DataError, match=limit):
         folder(tmp_path).setup()
+    monkeypatch.setenv("PATCHSETS_MEGAPIXELS", "0.001")
+    folder(tmp_path).setup()
+
+
+def test_no_image_starts_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow asks Ghostscript to draw an EPS, whatever its file is called."""
+    fill(tmp_path / "images")
+    (tmp_path / "images/a/innocent.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\nshowpage\n"
+    )
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/it_ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(DataError, match=r"a/innocent.png: it is no image, or none of PNG"):
+        folder(tmp_path / "images").setup()
+    assert not (tmp_path / "it_ran").exists()
 
 
 def test_exif_rotation_is_applied(tmp_path: Path) -> None:

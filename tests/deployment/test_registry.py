@@ -1,6 +1,7 @@
 """The registry: a run becomes a version once, loads anywhere without a pickle, comes back as a network."""
 
 import base64
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stand_in_models import write_detector
 
 from workbench.common.errors import ConfigError
@@ -103,19 +105,40 @@ def test_a_wrong_word_is_named(wrong: dict[str, str], says: str, run_folder: Pat
         register(Words(**{"run": str(run_folder), "name": "kinoko", "alias": "champion", **wrong}))
 
 
-@pytest.mark.parametrize(("text", "wrong"), [("no base64", "it is not base64"), ("QUJD", "it is no image")])
-def test_a_server_answers_what_is_no_image_in_one_line(text: str, wrong: str) -> None:
+def base64_of(width: int, height: int) -> str:
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+NO_IMAGE = "image 0: it is no image, or none of PNG, JPEG"
+EPS = base64.b64encode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n").decode()
+MALFORMED = [
+    *((["no base64"], "image 0: it is not base64"), (["日本"], "image 0: it is not base64")),
+    *(([None], "image 0: it is not base64"), ([3], "image 0: it is not base64")),
+    *((["QUJD"], NO_IMAGE), ([""], NO_IMAGE), ([EPS], NO_IMAGE)),
+    (
+        [base64_of(9, 9), base64_of(6000, 5000)],
+        "image 1: 6000x5000 pixels are more than 25 million; PATCHSETS_",
+    ),
+    ([base64_of(4900, 4900)] * 5, "they have 120 million pixels together, more than 100: send fewer at once"),
+    ([base64_of(9, 9)], "image 0: the model takes none of 9x9 pixels"),
+]
+
+
+@pytest.mark.parametrize(("asked", "wrong"), MALFORMED)
+def test_a_server_answers_what_it_cannot_judge_in_one_line(asked: list[Any], wrong: str) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc.scoring_server import invocations
     from mlflow.types import ColSpec, Schema
 
     served: Any = Served(Model(lambda images: {}, {"kind": "anomaly", "preprocessing": {}}))
     served.metadata = SimpleNamespace(get_params_schema=lambda: None)  # of MLflow's wrapper
-    question = json.dumps({"dataframe_records": [{"image": text}]})
+    question = json.dumps({"dataframe_records": [{"image": text} for text in asked]})
     with pytest.raises(MlflowException) as answered:
         invocations(question, "application/json", served, Schema([ColSpec("string", "image")]))
     assert answered.value.get_http_status_code() == 400
-    assert f"image 0: {wrong}" in answered.value.message
+    assert wrong in answered.value.message
     assert "Traceback" not in answered.value.serialize_as_json()
 
 

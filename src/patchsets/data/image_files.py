@@ -16,7 +16,8 @@ from workbench.portable.pixels import (
     Unusable,
     check_smallest,
     decode,
-    pillow_warns_of_bombs_alone,
+    open_image,
+    pillow_is_quiet,
     shown,
 )
 
@@ -44,7 +45,7 @@ def read_images(
     `smallest` pixels, and where all together are too large for memory.
     """
     if shrink is None:
-        with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
+        with pillow_is_quiet(), ThreadPoolExecutor() as pool:
             _check_total(list(pool.map(_bytes_of, paths)), root)
     results = try_images(paths, smallest, shrink)
     bad = [
@@ -64,7 +65,7 @@ def try_images(
     paths: Sequence[Path], smallest: int, shrink: Callable[[np.ndarray], np.ndarray] | None
 ) -> list[ImageFile | Unusable]:
     """Decode files like `read_images`; for one that cannot be used, return why."""
-    with pillow_warns_of_bombs_alone(), ThreadPoolExecutor() as pool:
+    with pillow_is_quiet(), ThreadPoolExecutor() as pool:
         return list(pool.map(lambda path: _try(path, smallest, shrink), paths))
 
 
@@ -87,7 +88,7 @@ def _is_colour(image: np.ndarray) -> bool:
 
 def _bytes_of(path: Path) -> int:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.width * image.height * (1 if image.mode in (*GREY_MODES, *WIDE_MODES) else 3)
     except Exception:
         return 0  # named later, with all others that are broken

@@ -17,7 +17,7 @@ from workbench.common.workspace import typed
 from workbench.models.answers import Answer, AnswerFile
 from workbench.models.find import NamedModel, find_images, find_model
 from workbench.portable.model import POOLINGS, Model
-from workbench.portable.pixels import Unusable, pillow_warns_of_bombs_alone, read_image, shown
+from workbench.portable.pixels import Unusable, pillow_is_quiet, read_image, shown
 
 READ_AHEAD = 2  # batches
 
@@ -94,7 +94,7 @@ def _judge(named: NamedModel, words: Words, files: dict[str, Path], output: Answ
     names = list(files)
     batches = [names[start : start + words.batch_size] for start in range(0, len(names), words.batch_size)]
     with (
-        pillow_warns_of_bombs_alone(),
+        pillow_is_quiet(),
         ThreadPoolExecutor() as pool,
         tqdm(total=len(names), unit="image", dynamic_ncols=True, disable=not names) as bar,
     ):

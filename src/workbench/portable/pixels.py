@@ -1,5 +1,6 @@
 """Images as bytes, whatever a file's mode, at the size a model takes; and scores as heat over them."""
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,10 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# Without EPS, for which Pillow starts Ghostscript, and other formats that a camera does not write.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+MEGAPIXELS = 100.0  # of an image, unless PATCHSETS_MEGAPIXELS says so
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit: ours is told, and can be raised
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
@@ -32,13 +37,15 @@ class Unusable(Exception):
     """Why a file cannot be used."""
 
 
-def read_image(source: str | PathLike[str] | IO[bytes], preprocessing: Mapping[str, Any]) -> np.ndarray:
+def read_image(
+    source: str | PathLike[str] | IO[bytes], preprocessing: Mapping[str, Any], most: float = MEGAPIXELS
+) -> np.ndarray:
     """Read a file, by path or opened, as `[H, W, 3]` uint8 of the size that `preprocessing` says.
 
     Raises Unusable, in words for a person, where it is no image or a damaged one.
     """
     try:
-        pixels = as_rgb(decode(source))
+        pixels = as_rgb(decode(source, most))
         check_smallest(pixels, preprocessing.get("smallest", 1))
         return fitted(pixels, preprocessing.get("size"), preprocessing.get("fit", "stretch"))
     except Unusable:
@@ -56,29 +63,36 @@ def check_smallest(pixels: np.ndarray, smallest: int) -> None:
 
 
 @contextmanager
-def pillow_warns_of_bombs_alone() -> Iterator[None]:
-    """Refuse files that would unpack to gigabytes; of odd palettes and metadata, read right, say nothing.
+def pillow_is_quiet() -> Iterator[None]:
+    """Say nothing of odd palettes and metadata, which are read right.
 
     For the whole process: to be entered once, before threads that decode are started.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
 
-def decode(source: str | PathLike[str] | IO[bytes]) -> np.ndarray:
-    """Decode a file, by path or opened, upright, as `[H, W]` or `[H, W, 3]` uint8."""
+def open_image(source: str | PathLike[str] | IO[bytes], most: float = MEGAPIXELS) -> Image.Image:
+    """Open a file, by path or opened, before it is decoded; Unusable for other formats, or too many pixels.
+
+    `most` is in millions of pixels; PATCHSETS_MEGAPIXELS replaces it.
+    """
     try:
-        opened = Image.open(source)
+        image = Image.open(source, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise Unusable("it is no image, or of a kind that Pillow cannot read") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise Unusable(
-            f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are read of a file, so that none "
-            "fills the memory; cut it into smaller images"
-        ) from error
-    with opened as image:
+        raise Unusable("it is no image, or none of " + ", ".join(FORMATS)) from error
+    most = float(os.environ.get("PATCHSETS_MEGAPIXELS", most))
+    if image.width * image.height > 1e6 * most:
+        size = f"{image.width}x{image.height}"
+        image.close()
+        raise Unusable(f"{size} pixels are more than {most:g} million; PATCHSETS_MEGAPIXELS raises the limit")
+    return image
+
+
+def decode(source: str | PathLike[str] | IO[bytes], most: float = MEGAPIXELS) -> np.ndarray:
+    """Decode a file, by path or opened, upright, as `[H, W]` or `[H, W, 3]` uint8."""
+    with open_image(source, most) as image:
         image.load()
         return as_bytes(ImageOps.exif_transpose(image))
 

@@ -1,18 +1,19 @@
 """What MLflow loads and `mlflow models serve` answers with: base64 images in, a row for each out."""
 
 import base64
-import binascii
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .model import Model, load_model
-from .pixels import Unusable, pillow_warns_of_bombs_alone, read_image
+from .pixels import Unusable, open_image, pillow_is_quiet, read_image
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+LARGEST, TOGETHER = 25.0, 100.0  # millions of pixels of an image, and of all of a request
 
 
 def _load_pyfunc(path: str) -> "Served":
@@ -29,29 +30,60 @@ class Served:
     def predict(self, frame: "DataFrame", params: dict[str, Any] | None = None) -> "DataFrame":
         """Answer each base64 PNG or JPEG of the column `image`; `params` may hold another threshold.
 
-        Raises MlflowException for one that cannot be used: a server answers anything else by its traceback.
+        Raises MlflowException for what cannot be used: a server answers anything else by its traceback.
         """
+        from mlflow.exceptions import MlflowException
         from pandas import DataFrame
 
         threshold = (params or {}).get("threshold")
-        with pillow_warns_of_bombs_alone():
-            images = [self._read(number, text) for number, text in enumerate(frame["image"])]
-        answers = (self.model(image[None], threshold) for image in images)  # their sizes may differ
-        return DataFrame([row for answer in answers for row in self.model.rows(answer, threshold)])
-
-    def _read(self, number: int, text: str) -> np.ndarray:
-        from mlflow.exceptions import MlflowException
-
         try:
-            return read_base64(text, self.model.preprocessing)
+            with pillow_is_quiet():
+                contents = [_told(number, decoded, text) for number, text in enumerate(frame["image"])]
+                _check_together(contents)
+                rows = [
+                    row
+                    for number, content in enumerate(contents)
+                    for row in _told(number, self._rows, content, threshold)
+                ]
         except Unusable as error:
-            raise MlflowException.invalid_parameter_value(f"image {number}: {error}") from None
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        return DataFrame(rows)
+
+    def _rows(self, content: bytes, threshold: float | None) -> list[dict[str, Any]]:
+        """Judge one image: their sizes may differ, and one alone is in memory."""
+        image = read_image(BytesIO(content), self.model.preprocessing, LARGEST)
+        try:
+            return self.model.rows(self.model(image[None], threshold), threshold)
+        except Exception as error:  # of torch, for a size that the graph does not take
+            height, width = image.shape[:2]
+            raise Unusable(f"the model takes none of {width}x{height} pixels") from error
 
 
-def read_base64(text: str, preprocessing: dict[str, Any]) -> np.ndarray:
-    """Read one image `[H, W, 3]`; a `data:image/png;base64,` before it is allowed."""
+def _told(number: int, act: Callable[..., Any], *arguments: Any) -> Any:
+    """Do something with an image, and say which it is where it cannot be used."""
     try:
-        content = base64.b64decode(text.rpartition(",")[2], validate=True)
-    except binascii.Error as error:
+        return act(*arguments)
+    except Unusable as error:
+        raise Unusable(f"image {number}: {error}") from error
+
+
+def _check_together(contents: list[bytes]) -> None:
+    pixels = sum(_told(number, megapixels, content) for number, content in enumerate(contents))
+    if pixels > TOGETHER:
+        raise Unusable(
+            f"they have {pixels:.0f} million pixels together, more than {TOGETHER:g}: send fewer at once"
+        )
+
+
+def megapixels(content: bytes) -> float:
+    """Return how many million pixels an image has, by its first bytes."""
+    with open_image(BytesIO(content), LARGEST) as image:
+        return image.width * image.height / 1e6
+
+
+def decoded(text: Any) -> bytes:
+    """Return the bytes of an image as base64; a `data:image/png;base64,` before it is allowed."""
+    try:
+        return base64.b64decode(text.rpartition(",")[2], validate=True)
+    except (AttributeError, ValueError) as error:  # no text, no ASCII, or no base64
         raise Unusable("it is not base64") from error
-    return read_image(BytesIO(content), preprocessing)
