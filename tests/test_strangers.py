@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from whole_command import ROOT
 
@@ -228,3 +229,26 @@ def test_honest_parts_of_all_kinds_are_built(
     change(folder, use)
     task = load_model(folder, trusted_targets=["their_parts."])
     assert not task.training and "f1" in str(task.metrics)
+
+
+def test_a_model_needs_no_file_that_its_run_once_read(tmp_path: Path) -> None:
+    """Neither a backbone's weights nor a folder of images: what it learned is in its checkpoint."""
+    folder = shutil.copytree(ROOT / "tests" / "runs_of_e4f38a4" / "memory", tmp_path / "memory")
+    module = {"_target_": "torch.nn.Conv2d", "in_channels": 3, "out_channels": 20, "kernel_size": 1}
+    backbone = {"_target_": "patchsets.model.backbone.Backbone", "module": module, "weights": "gone.pt"}
+    images = {"_target_": "patchsets.data.anomaly.AnomalyImages", "root": str(tmp_path / "gone")}
+
+    def move(config: Config) -> None:
+        config["model"]["features"] = backbone
+        config["data"] |= images
+        del config["data"]["category"]
+
+    change(folder, move)
+    best = folder / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(best, weights_only=True)
+    learned = torch.nn.Conv2d(3, 20, 1).state_dict(prefix="network.features.module.")
+    learned |= {f"network.features.{name}": torch.ones(1, 1, 1) for name in ("mean", "std")}
+    checkpoint["state_dict"] |= learned
+    torch.save(checkpoint, best)
+    found = load_model(folder).network.features.module.weight
+    assert torch.equal(found, learned["network.features.module.weight"])
