@@ -54,6 +54,8 @@ def outputs(tmp_path: Path) -> Path:
     write_run(outputs / "one/other_data", 0.9, data={"_target_": "patchsets.data.mnist.Mnist"})
     write_run(outputs / "two/only", 0.8)
     (outputs / "one/latest").symlink_to("dead")
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest/one").symlink_to("../outputs/one/dead")
     return outputs
 
 
@@ -78,6 +80,7 @@ def test_the_best_of_each_experiment_and_what_can_go_on_stay(outputs: Path) -> N
     assert not (outputs / "one/dead").exists()
     assert not (outputs / "one/debug").exists()
     assert not (outputs / "one/latest").is_symlink()
+    assert not (outputs.parent / "latest/one").is_symlink()
 
 
 def test_conditions_choose_among_the_runs_but_not_which_is_best(outputs: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 from workbench.common.errors import ConfigError
 from workbench.common.files import is_held, size_of
 from workbench.history.record import RunRecord
+from workbench.run.folder import drop_latest
 from workbench.run.summary import status, take_lock
 from workbench.run.trial import RESULTS, best_values, is_trial
 
@@ -59,9 +60,7 @@ def remove(waste: Waste) -> bool:
                 path.unlink()
             return True
         shutil.rmtree(folder)
-        latest = folder.parent / "latest"
-        if latest.is_symlink() and not latest.exists():
-            latest.unlink()
+        drop_latest(folder)
         return True
     finally:
         lock.release()

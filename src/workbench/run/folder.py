@@ -65,6 +65,14 @@ def point_latest_at(folder: Path) -> None:
             (experiment / "latest").unlink()
 
 
+def drop_latest(folder: Path) -> None:
+    """Remove the link to a run folder that is gone; version 0.1 had it within outputs/."""
+    experiment = folder.absolute().parent
+    for link in (experiment.parent.parent / "latest" / experiment.name, experiment / "latest"):
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+
+
 def is_run_folder(folder: Path) -> bool:
     """Tell a run folder by the configuration it was started with."""
     return (folder / "config.yaml").is_file()
