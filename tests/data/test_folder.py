@@ -11,7 +11,6 @@ from PIL import Image
 
 from patchsets.data.folder import Folder
 from workbench.common.errors import ConfigError, DataError
-from workbench.portable.pixels import Unusable, pillow_warns_of_bombs_alone, read_image
 
 RAMP = np.linspace(0, 255, 20 * 24).astype(np.uint8).reshape(20, 24)
 COLOUR = np.stack([RAMP, RAMP.T.reshape(20, 24), 255 - RAMP], axis=2)
@@ -443,12 +442,3 @@ def test_subfolders_that_may_not_be_the_classes_are_said(
         fill(tmp_path / camera, ("cat", "dog"), 5, number)
     folder(tmp_path).setup()
     assert "cam1, cam2 are taken as the classes, and each holds cat, dog" in caplog.text
-
-
-def test_an_image_with_too_many_pixels_is_told_of_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Image.new("L", (20, 20)).save(tmp_path / "wide.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pillow_warns_of_bombs_alone(), pytest.raises(Unusable, match=r"more than the 300 pixels .* cut it"):
-        read_image(tmp_path / "wide.png", {})
