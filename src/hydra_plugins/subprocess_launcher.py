@@ -30,6 +30,7 @@ class SubprocessLauncher(Launcher):
 
     def launch_each(self, jobs: Iterable[tuple[int, list[str], Path]]) -> Iterator[tuple[int, Any]]:
         """Run jobs, given by number, overrides and folder; take the next one when a process has ended."""
+        from workbench.config.command import words_for_hydra
         from workbench.search.processes import run_each
 
-        yield from run_each(jobs, self.n_jobs, self.config)
+        yield from run_each(jobs, self.n_jobs, words_for_hydra(self.config.hydra))

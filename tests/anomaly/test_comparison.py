@@ -1,10 +1,13 @@
 """One command fills a grid of runs and tells their methods apart, or says that it cannot."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
 from judged_examples import scored
 from sklearn.metrics import roc_auc_score
 
@@ -40,18 +43,19 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Let runs leave their folders at once, in place of training; returns what was run."""
     done: list[list[str]] = []
 
-    def train(words: list[str]) -> str | None:
-        if "seed=1" in words and len(done) < 5:
+    def run_each(jobs: Any, slots: int) -> Iterator[tuple[int, JobReturn]]:
+        for number, words, folder in jobs:
             done.append(list(words))
-            return "the loss became nan"
-        (cell,) = grid_of(words)
-        folder = tmp_path / "outputs" / "anomaly" / f"2026-01-01_00-00-{len(done):02}_ab12"
-        leave_run(folder, 1.0 + ("data.category=brick" in words), len(done))
-        write_provenance(folder, cell.config, list(words))
-        done.append(list(words))
-        return None
+            if "seed=1" in words and len(done) < 5:
+                folder.mkdir(parents=True)
+                write_json(folder / "summary.json", {"status": "failed", "error": "the loss became nan"})
+            else:
+                (cell,) = grid_of(words)
+                leave_run(folder, 1.0 + ("data.category=brick" in words), len(done) - 1)
+                write_provenance(folder, cell.config, list(words))
+            yield number, JobReturn(status=JobStatus.COMPLETED)
 
-    monkeypatch.setattr(grid, "train", train)
+    monkeypatch.setattr(grid, "run_each", run_each)
     monkeypatch.setattr("workbench.run.provenance.environment", lambda config: {})
     return done
 
@@ -64,7 +68,7 @@ def test_a_grid_is_filled_once_and_then_only_where_it_is_missing(
     said = capsys.readouterr().out
     assert len(pretend) == 4 and "[4/4] data.category=brick seed=1" in said
     assert said.count("failed: the loss became nan") == 2
-    assert [word[:2] for word in pretend[1:3]] == [
+    assert [word[-2:] for word in pretend[1:3]] == [
         ["data.category=part", "seed=1"],
         ["data.category=brick", "seed=0"],
     ]
@@ -89,7 +93,7 @@ def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[st
     compare.compare([where, ANOMALIES, "hparams.batch_size=65", "seed=3"])
     assert len(pretend) == 2
     (tmp_path / "multirun" / "anomaly").mkdir(parents=True)
-    (tmp_path / "outputs" / "anomaly").rename(tmp_path / "multirun" / "anomaly" / "sweep")
+    next((tmp_path / "outputs").iterdir()).rename(tmp_path / "multirun" / "anomaly" / "sweep")
     compare.compare([where, ANOMALIES, "seed=3"])
     assert len(pretend) == 2  # a trial of a sweep counts too
     without_effect = ["note=why", "save_model=false", "+trainer.enable_progress_bar=false"]

@@ -10,6 +10,7 @@ from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 from whole_command import Train
 
+from workbench.config.command import words_for_hydra
 from workbench.search import processes
 
 SCRIPT = """
@@ -68,7 +69,7 @@ def test_a_killed_process_is_one_failed_trial(tmp_path: Path) -> None:
     jobs = [
         (number, [f"do={what}"], tmp_path / str(number)) for number, what in enumerate(["end", "die", "end"])
     ]
-    results = dict(processes.run_each(jobs, 1, CONFIG))
+    results = dict(processes.run_each(jobs, 1, words_for_hydra(CONFIG.hydra)))
     assert [results[n].status for n in range(3)] == [
         JobStatus.COMPLETED,
         JobStatus.FAILED,
@@ -81,7 +82,7 @@ def test_a_killed_process_is_one_failed_trial(tmp_path: Path) -> None:
 
 def test_two_slots_run_at_once_and_share_the_gpus(tmp_path: Path) -> None:
     jobs = [(number, ["do=meet"], tmp_path / str(number)) for number in range(2)]
-    results = dict(processes.run_each(jobs, 2, CONFIG))
+    results = dict(processes.run_each(jobs, 2, words_for_hydra(CONFIG.hydra)))
     assert {result.status for result in results.values()} == {JobStatus.COMPLETED}
     assert [(tmp_path / n / "gpu").read_text() for n in "01"] == ["4,5", "6,7"]
 
@@ -95,7 +96,7 @@ def test_more_slots_than_gpus_share_them(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_sweep_that_stops_takes_its_processes_along(tmp_path: Path) -> None:
     jobs = [(0, ["do=wait"], tmp_path / "0"), (1, ["do=end"], tmp_path / "1")]
-    running = processes.run_each(jobs, 2, CONFIG)
+    running = processes.run_each(jobs, 2, words_for_hydra(CONFIG.hydra))
     assert next(running)[0] == 1
     running.close()
     assert "KeyboardInterrupt" in (tmp_path / "0" / "console.txt").read_text()

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shutil
 import threading
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_grid_is_run_whole_and_again_only_what_is_missing(
     assert best["values"] == {"val/loss": 0.0}
     assert best["command"].endswith("hparams.learning_rate=0.001 hparams.batch_size=32")
     for path in (folder / "3").iterdir():
-        path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / "3").rmdir()
     again = Trials()
     assert sweep(folder, again, *GRID) == 0

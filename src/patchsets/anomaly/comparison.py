@@ -15,6 +15,7 @@ from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions
 from workbench.common.errors import ConfigError
 from workbench.common.files import appearing_whole
+from workbench.common.table import aligned, markdown
 from workbench.run.summary import read_summary
 from workbench.train.summary_table import no_better
 
@@ -88,8 +89,7 @@ class Table(NamedTuple):
 
     def as_text(self) -> str:
         """Return aligned columns and what they mean."""
-        widths = [max(map(len, column)) for column in zip(self.header, *self.lines, strict=True)]
-        drawn = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (self.header, *self.lines)]
+        drawn = aligned([self.header, *self.lines], [False] * len(self.header))
         return "\n".join([drawn[0], "-" * len(drawn[0]), *drawn[1:], "", *self.remarks(), LEGEND])
 
     def remarks(self) -> list[str]:
@@ -102,9 +102,8 @@ class Table(NamedTuple):
 
     def as_markdown(self) -> str:
         """Return a Markdown table and what it means."""
-        lines = [self.header, ["---"] * len(self.header), *self.lines]
         said = [f"{line}\n" for line in self.remarks()]
-        return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *said, LEGEND, ""])
+        return "\n".join([*markdown(self.header, self.lines), "", *said, LEGEND, ""])
 
     def as_csv(self) -> str:
         """Return the numbers, unrounded."""

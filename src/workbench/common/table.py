@@ -24,22 +24,31 @@ def printable(text: str) -> str:
 
 def as_markdown(rows: Rows, columns: Sequence[str]) -> list[str]:
     """Return rows as the lines of a Markdown table."""
-    cells = [columns, ["---"] * len(columns), *([shown(row.get(name)) for name in columns] for row in rows)]
+    return markdown(columns, [[shown(row.get(name)) for name in columns] for row in rows])
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of text as those of a Markdown table."""
+    cells = [header, ["---"] * len(header), *lines]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells]
 
 
 def _table(rows: Rows, columns: Sequence[str]) -> str:
     cells = [list(columns), *([shown(row.get(name)) for name in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     right = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in columns]
-    lines = [
+    return "\n".join(aligned(cells, right))
+
+
+def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Return lines of text as columns, those that `right` says by their right edges."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
         "  ".join(
             text.rjust(width) if is_right else text.ljust(width)
             for text, width, is_right in zip(line, widths, right, strict=True)
         ).rstrip()
         for line in cells
     ]
-    return "\n".join(lines)
 
 
 def shown(value: Any) -> str:

@@ -19,11 +19,10 @@ from workbench.common.errors import ConfigError
 from workbench.common.files import is_held, size_of
 from workbench.history.record import RunRecord
 from workbench.run.folder import drop_latest
-from workbench.run.summary import status, take_lock
+from workbench.run.summary import WHOLE, status, take_lock
 from workbench.run.trial import RESULTS, best_values, is_trial
 
 OWN = "patchsets."  # tasks whose class may be asked for its metric: importing another's would run its code
-WHOLE = ("finished", "pruned")  # a run that ended so needs no checkpoint to go on
 
 
 @dataclass(frozen=True)

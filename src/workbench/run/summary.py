@@ -13,6 +13,8 @@ from workbench.common.files import is_held, read_json, write_json
 from workbench.common.redaction import redact
 from workbench.run.starts import end_start, settle_starts
 
+WHOLE = ("finished", "pruned")  # ways in which a run ends as it should
+
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """Read a run's summary; empty where the run never began or the file is damaged."""

@@ -1,9 +1,6 @@
 """A grid of runs: every combination of the words typed with commas; what is missing is run by train.py."""
 
 import itertools
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
-from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
 from workbench.config.checks import check_config
 from workbench.config.strangers import read_stranger
-from workbench.run.folder import is_run_folder
+from workbench.run.folder import is_run_folder, name_folder
 from workbench.run.starts import starts
 from workbench.run.summary import status
+from workbench.search.processes import run_each, why_it_failed
+from workbench.search.space import Choices, Range, read_space
 
 # What does not change the result of a run, at the root and below it.
 WITHOUT_EFFECT = (
@@ -42,15 +38,20 @@ class Cell:
 
 def grid_of(words: Sequence[str]) -> Iterator[Cell]:
     """Give every combination, the last word varying fastest, each checked before anything runs."""
-    overrides = OverridesParser.create().parse_overrides(list(words))
-    choices = [_choices(override) for override in overrides]
-    varied = {o.get_key_element(): n for n, o in enumerate(overrides) if len(choices[n]) > 1}
+    space = read_space(words, None, as_study=False)
+    lists = [parameter.labels for parameter in space.parameters if isinstance(parameter, Choices)]
+    if not space.is_finite:
+        named = ", ".join(parameter.name for parameter in space.parameters if isinstance(parameter, Range))
+        raise ConfigError(f"{named}: a grid wants values, with commas between them")
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
-        for chosen in itertools.product(*choices):
-            config = compose("config", overrides=list(chosen))
+        for labels in itertools.product(*lists):
+            values = {each.name: label for each, label in zip(space.parameters, labels, strict=True)}
+            swept = space.words(values)
+            config = compose("config", overrides=[*space.fixed, *swept])
             check_config(config)
             _check_environment(config)
-            yield Cell(chosen, config, {key: chosen[n].partition("=")[2] for key, n in varied.items()})
+            varied = dict(word.lstrip("+").split("=", 1) for word in swept)
+            yield Cell((*space.fixed, *swept), config, varied)
 
 
 def _check_environment(config: DictConfig) -> None:
@@ -60,14 +61,6 @@ def _check_environment(config: DictConfig) -> None:
     for key, value in plain.items():
         if isinstance(value, str) and "oc.env" in value:
             raise ConfigError(f"data.{key!s}: it comes from the environment; say here which, data.{key!s}=")
-
-
-def _choices(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    if override.is_interval_sweep():
-        raise ConfigError(f"{override.input_line}: a grid wants values, with commas between them")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 class FinishedRuns:
@@ -104,31 +97,22 @@ def run_missing(cells: Sequence[Cell], finished: FinishedRuns) -> int:
     """Run each cell that has no finished run, in a process of its own; return how many of them failed."""
     missing = [cell for cell in cells if finished.find(cell.config) is None]
     print(f"{len(cells)} runs in the grid, {len(cells) - len(missing)} of them finished before")
+    folders: list[Path] = []
+    begun = time.monotonic()
+
+    def jobs() -> Iterator[tuple[int, list[str], Path]]:
+        for number, cell in enumerate(missing):
+            folders.append(name_folder(Path(cell.config.outputs), cell.config.experiment_name))
+            words = [f"{key}={value}" for key, value in cell.varied.items()] or cell.words
+            print(f"[{number + 1}/{len(missing)}] {' '.join(words)}", end=" ", flush=True)
+            yield number, [*cell.words], folders[-1]
+
     failed = 0
-    for number, cell in enumerate(missing, start=1):
-        print(f"[{number}/{len(missing)}] {redact(' '.join(cell.words))}", end=" ", flush=True)
-        begun = time.monotonic()
-        error = train(cell.words)
-        if error is None and finished.find(cell.config) is None:
+    for number, result in run_each(jobs(), slots=1):
+        error = why_it_failed(folders[number], result)
+        if error is None and finished.find(missing[number].config) is None:
             error = "it finished, but not with the configuration that was asked for"
-        print(f"failed: {error}" if error else f"({time.monotonic() - begun:.0f} s)", flush=True)
+        seconds, begun = time.monotonic() - begun, time.monotonic()
+        print(f"failed: {error}" if error else f"({seconds:.0f} s)", flush=True)
         failed += error is not None
     return failed
-
-
-def train(words: Sequence[str]) -> str | None:
-    """Start train.py and wait; return its error, if there was one."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        command = [sys.executable, str(ROOT / "src" / "train.py"), *words]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process:
-            try:
-                process.wait()
-            except KeyboardInterrupt:
-                process.wait()  # it heard the same Ctrl-C, and closes its run folder
-                raise
-        said.seek(0)
-        lines = [line.strip() for line in said if line.strip()]
-    if process.returncode == 0:
-        return None
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or [f"exit code {process.returncode}"])[-1]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
+from workbench.common.private_parts import raised_by
+from workbench.common.redaction import redact
 from workbench.common.workspace import ROOT
-from workbench.config.command import quoted, words_for_hydra
+from workbench.config.command import quoted
+from workbench.run.summary import WHOLE, read_summary, status
 from workbench.search.results import Job
 
 TRAIN = ROOT / "src/train.py"
@@ -28,17 +31,16 @@ TIME_TO_CLOSE = 60.0  # seconds a trial has to end its run after a signal
 
 
 def run_each(
-    jobs: Iterable[tuple[int, list[str], Path]], slots: int, config: DictConfig
+    jobs: Iterable[tuple[int, list[str], Path]], slots: int, hydra_words: Sequence[str] = ()
 ) -> Iterator[tuple[int, JobReturn]]:
     """Give each job's number and result as it ends; where the caller stops, its processes are stopped too."""
-    hydra_words = words_for_hydra(config.hydra)
     waiting, running = iter(jobs), dict[int, tuple[int, subprocess.Popen[bytes]]]()
     try:
         while True:
             for slot in sorted(set(range(max(1, slots))) - running.keys()):
                 if (job := next(waiting, None)) is None:
                     break
-                running[slot] = job[0], _start(job[1] + hydra_words, job[2], _environment(slot, slots))
+                running[slot] = job[0], _start([*job[1], *hydra_words], job[2], _environment(slot, slots))
             if not running:
                 return
             time.sleep(LOOK_EVERY)
@@ -96,6 +98,19 @@ def _result(code: int) -> JobReturn:
         return JobReturn(status=JobStatus.COMPLETED)
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(f"its process {how}"))
+
+
+def why_it_failed(folder: Path, result: JobReturn | None) -> str | None:
+    """Say in one line why a run failed, by its summary, else by what its launcher saw; None if it did not."""
+    summary, ended_as = read_summary(folder), status(folder)
+    if ended_as in WHOLE:
+        return None
+    if ended_as == "failed" and "error" in summary:
+        return str(summary["error"])
+    raised = raised_by(result) if result and result.status is JobStatus.FAILED else None
+    if raised is None:
+        return f"the process died ({ended_as})"
+    return (redact(str(raised)).splitlines() or [type(raised).__name__])[0]
 
 
 def _stop(processes: "list[subprocess.Popen[bytes]]") -> None:

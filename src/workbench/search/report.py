@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from workbench.common.redaction import redact
+from workbench.common.table import aligned
 from workbench.common.workspace import typed
 from workbench.config.command import train_command
 from workbench.run.trial import RESULTS, TABLE
@@ -110,7 +111,7 @@ class Report:
 
     def _table(self) -> Iterator[str]:
         rows = self.results.rows()
-        yield from (f"  {row}" for row in _aligned(rows[: SHOWN + 1]))
+        yield from (f"  {row}" for row in aligned(rows[: SHOWN + 1], [True] * len(rows[0])))
         if len(rows) > SHOWN + 1:
             yield f"  ... {len(rows) - SHOWN - 1} more in {typed(self.folder / TABLE)}"
 
@@ -122,10 +123,3 @@ class Report:
 def _log(folder: Path) -> Path:
     known = [folder / name for name in ("train.log", "console.txt")]
     return next((path for path in known if path.is_file()), folder)
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

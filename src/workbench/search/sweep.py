@@ -6,18 +6,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from workbench.common.errors import Interrupted
-from workbench.common.private_parts import id_in_storage, raised_by
-from workbench.common.redaction import redact
+from workbench.common.private_parts import id_in_storage
 from workbench.common.stopping import StopSignals
-from workbench.run.summary import read_summary, status
+from workbench.run.summary import WHOLE, status
 from workbench.run.trial import TrialNote, best_values
 from workbench.search import study as studies
 from workbench.search.mlflow_parent import Parent
-from workbench.search.processes import Launching
+from workbench.search.processes import Launching, why_it_failed
 from workbench.search.report import Report
 from workbench.search.results import Goal, Job
 from workbench.search.samplers import make_sampler
@@ -26,7 +25,6 @@ from workbench.search.study import is_file
 from workbench.search.worker import KEY, Worker
 
 FAILURES_IN_A_ROW = 10  # after which a search gives up: it is not the parameters that are wrong
-WHOLE = ("finished", "pruned")  # ways in which a trial ends as it should
 LOOK_EVERY = 1.0  # seconds, at trials that others run
 
 
@@ -153,12 +151,8 @@ class Sweep:
     def _ended(self, job: Job, result: JobReturn | None) -> None:
         """Tell the study how a trial ended, by what its run folder says."""
         del self.mine[job.trial.number]
-        ended_as = status(job.folder)
-        error = lack = None
-        if ended_as in WHOLE:
-            lack = self._tell(job.trial.number, job.folder, ended_as)
-        else:
-            error = _reason(job.folder, ended_as, result)
+        error = why_it_failed(job.folder, result)
+        lack = None if error else self._tell(job.trial.number, job.folder, status(job.folder))
         self.failures = self.failures + 1 if error or lack else 0
         if error:
             job.trial.set_user_attr(studies.ERROR, error)
@@ -204,14 +198,3 @@ class Sweep:
                 continue
             if studies.fail(self.study, job.trial.number):
                 studies.enqueue_again(self.study, job.trial)
-
-
-def _reason(folder: Path, ended_as: str, result: JobReturn | None) -> str:
-    """Say in one line why a trial failed: by its summary, else by what its launcher saw."""
-    summary = read_summary(folder)
-    if ended_as == "failed" and "error" in summary:
-        return str(summary["error"])
-    raised = raised_by(result) if result and result.status is JobStatus.FAILED else None
-    if raised is None:
-        return f"the process died ({ended_as})"
-    return (redact(str(raised)).splitlines() or [type(raised).__name__])[0]
