@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.files import write_json
+from workbench.common.process import begin_process
 from workbench.common.redaction import redact_tracebacks
 from workbench.repeat.rebuild import build_environment, missing_here, run_again, take_run, unpack_code
 from workbench.repeat.verdict import judge
@@ -41,7 +42,7 @@ def repeat(words: list[str]) -> int:
     python = choose_python(run, output)
     print(f"  training  {output / 'console.txt'}", flush=True)
     repeated = run_again(run, python, code, others, output)
-    verdict = judge(run, repeated)
+    verdict = judge(run, repeated, others)
     record = {"original": str(run), "repeated": str(repeated), **verdict.as_json()}
     write_json(output / "repeat.json", record)
     print(f"verdict: {verdict}")
@@ -77,6 +78,7 @@ if __name__ == "__main__":
         print(__doc__.strip())
         sys.exit(0)
     try:
+        begin_process()
         sys.exit(repeat(sys.argv[1:]))
     except UserError as error:
         sys.exit(error.tell())

@@ -106,6 +106,39 @@ def test_a_state_that_a_callback_cannot_take_up_is_refused(finished: Path) -> No
     assert contents(finished) == before
 
 
+def test_words_for_steps_are_refused_where_patience_is_used_up(tmp_path: Path) -> None:
+    words = ["hparams.early_stopping_patience=1", "hparams.learning_rate=5", "hparams.max_epochs=30"]
+    start(*WORDS, *words, f"outputs={tmp_path}/outputs")
+    (folder,) = tmp_path.glob("outputs/patch_sets/2*")
+    assert checkpoint(folder)["epoch"] < 29
+    with pytest.raises(
+        ConfigError, match=r"its patience is used up and nothing would obey hparams\.learning_rate"
+    ):
+        start(f"resume={folder}", "hparams.learning_rate=0.001")
+
+
+def test_another_monitor_has_seen_no_epoch_yet(finished: Path) -> None:
+    words = ["task.monitor=val/accuracy", "task.monitor_mode=max", "hparams.max_epochs=3"]
+    start(f"resume={finished}", *(f"++{word}" if word.startswith("task") else word for word in words))
+    best = torch.load(finished / "checkpoints/best.ckpt", weights_only=True)
+    assert best["epoch"] == 2
+
+
+def test_a_root_key_that_version_0_1_took_is_dropped(finished: Path) -> None:
+    with (finished / "config.yaml").open("a") as file:
+        file.write("mine: 3\n")
+    start(f"resume={finished}")
+    assert "mine" not in read_config(finished)
+
+
+def test_a_group_chosen_again_replaces_the_old_one(finished: Path, tmp_path: Path) -> None:
+    start(f"repeat={finished}", "model=deep_sets", "loggers=csv", f"outputs={tmp_path}/new")
+    (folder,) = (tmp_path / "new").glob("patch_sets/2*")
+    config = read_config(folder)
+    assert config.model._target_.endswith("DeepSets") and list(config.loggers) == ["csv"]
+    assert "heads" not in config.hparams
+
+
 def test_a_resumed_run_that_fails_keeps_the_metrics_it_had(finished: Path) -> None:
     before = read_summary(finished)["metrics"]
     with pytest.raises(NonFiniteLoss):

@@ -108,6 +108,22 @@ def test_the_best_trial_of_a_sweep_stays(tmp_path: Path) -> None:
     assert checkpoints(tmp_path) == {"0", "2"}
 
 
+def test_every_repetition_of_the_best_trial_stays(tmp_path: Path) -> None:
+    for number, loss in enumerate((0.1, 0.2, 0.3)):
+        write_run(tmp_path / f"one/sweep/{number}", loss, experiment_name="one")
+        (tmp_path / f"one/sweep/{number}/trial.json").write_text("{}")
+    (tmp_path / "one/sweep/optimization_results.yaml").write_text("best: {trials: ['1', '2']}\n")
+    prune(tmp_path, "remove")
+    assert checkpoints(tmp_path) == {"0", "1", "2"}
+
+
+def test_a_dead_run_of_another_machine_stays(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "one/dead", 0.5, "running")
+    (folder / "environment.json").write_text('{"host": "another"}')
+    prune(tmp_path, "remove")
+    assert folder.is_dir()
+
+
 def test_a_run_that_is_written_and_trials_of_a_living_sweep_stay(tmp_path: Path) -> None:
     running = write_run(tmp_path / "one/running", 0.5, "running")
     resumed = write_run(tmp_path / "one/resumed", 0.5)
@@ -186,6 +202,17 @@ def test_what_was_used_longest_ago_goes_where_the_cache_is_full(
     third = make(3)
     assert (first.is_dir(), second.is_dir(), third.is_dir()) == (True, False, True)
     assert make(2) == second
+
+
+def test_processes_that_fill_a_small_cache_at_once_do_not_trip_over_each_other(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHSETS_CACHE_GB", "0.000003")
+    code = "import os, test_prune\nfor n in range(40):\n    used = test_prune.make(n)\n"
+    code += "    os.close(test_prune.cache._IN_USE.pop(used))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src")])}
+    several = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]
+    assert [process.wait() for process in several] == [0, 0, 0]
 
 
 def test_what_a_process_uses_stays(place: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pretend_run import train
 
-from workbench.run.metrics_file import BLOCK_BYTES, FILE_NAME, Row, read_metrics, read_rows
+from workbench.run.metrics_file import BLOCK_BYTES, FILE_NAME, MetricsFile, Row, read_metrics, read_rows
 from workbench.train.step_log import RunLogger
 
 
@@ -52,6 +52,13 @@ def test_a_resumed_run_repeats_nothing_and_loses_nothing(folder: Path) -> None:
     rows = read_metrics(folder)
     assert [row.step for row in rows if row.axis == "step"] == list(range(20))
     assert [row.epoch for row in rows if row.axis == "epoch"] == [0, 1]
+
+
+def test_a_resumed_run_that_comes_out_otherwise_has_the_last_word(folder: Path) -> None:
+    for value in (0.5, 0.5, 0.25, float("nan"), float("nan")):
+        MetricsFile(folder).append("step", 0, 3, {"train/loss": value})
+    rows = [row.value for row in read_metrics(folder)]
+    assert rows[:2] == [0.5, 0.25] and rows[2] != rows[2] and len(rows) == 3
 
 
 def test_what_the_disk_takes_in_parts_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

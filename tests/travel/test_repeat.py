@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from whole_command import QUICK, ROOT
 
+from workbench.common.errors import UserError
+from workbench.repeat import rebuild
+
 
 def repeat(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "src/repeat.py"), *map(str, words)]
@@ -61,6 +64,24 @@ def test_what_cannot_be_repeated_is_said_in_one_line(tmp_path: Path, word: str, 
     done = repeat(word, "output=again", folder=tmp_path)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "again").exists()
+
+
+def test_a_build_that_the_index_lacks_is_replaced_by_the_same_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def install(python: Path, lines: list[str], *options: str) -> None:
+        asked.append(lines)
+        if any("+" in line for line in lines):
+            raise UserError("no such build")
+
+    monkeypatch.setattr(rebuild, "_uv", lambda *words: "")
+    monkeypatch.setattr(rebuild, "_install", install)
+    (tmp_path / "lock.txt").write_text("torch==2.13.0+cpu\nnumpy==2.0 \\\n    --hash=sha256:aa\n")
+    rebuild.build_environment(tmp_path, tmp_path / "out")
+    hashed = ["numpy==2.0 \\\n    --hash=sha256:aa"]
+    assert asked == [hashed, ["torch==2.13.0+cpu"], ["torch==2.13.0"]]
 
 
 def test_what_was_there_stays(tmp_path: Path) -> None:

@@ -61,6 +61,21 @@ def test_the_first_metric_that_differs(original: Path, tmp_path: Path, rows: str
     assert verdict.as_json()["first_difference"]["metric"] in said
 
 
+def test_damaged_files_are_different_ones(original: Path, tmp_path: Path) -> None:
+    again = leave(tmp_path / "again", ROWS + "4,epoch,1,8,val/lo")
+    assert judge(original, again).is_same
+    (again / "checkpoints/best.ckpt").write_bytes(b"no zip")
+    assert judge(original, again).weights_differ
+
+
+def test_words_beside_the_configuration_and_starts_are_named(original: Path, tmp_path: Path) -> None:
+    words = ["repeat=x", "loggers=[]", "hparams.learning_rate=0.1", "seed=0"]
+    assert judge(original, leave(tmp_path / "a"), words).differences == {"words": "hparams.learning_rate=0.1"}
+    for number in ("1", "2"):
+        (original / "starts" / number).mkdir(parents=True)
+    assert list(judge(original, leave(tmp_path / "b")).differences) == ["starts"]
+
+
 def test_weights_alone(original: Path, tmp_path: Path) -> None:
     verdict = judge(original, leave(tmp_path / "again", weights=b"v"))
     assert not verdict.is_same and "every metric is the same, the weights differ" in str(verdict)

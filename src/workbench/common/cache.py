@@ -58,12 +58,12 @@ def cached(kind: str, parameters: Mapping[str, Any], make: Callable[[Path], None
             if is_new:
                 _make(folder, text, make)
             _use(folder)
-        if is_new:
-            trim_cache(limit)
     except OSError as error:
         raise DataError(
             f"{folder} cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
         ) from error
+    if is_new:
+        trim_cache(limit)
     return folder
 
 
@@ -88,16 +88,23 @@ def trim_cache(limit: int) -> int:
 
     Returns the bytes that were removed.
     """
-    found = {path.parent for path in cache_folder().rglob(PARAMETERS)}  # of killed processes too
-    entries = sorted(found, key=lambda folder: folder.stat().st_mtime)
-    sizes = {folder: size_of(folder) for folder in entries}
+    walked = os.walk(cache_folder())  # which passes over what another process removes meanwhile
+    found = [Path(root) for root, _, names in walked if PARAMETERS in names]  # of killed processes too
+    sizes = {folder: size_of(folder) for folder in found}
     removed = 0
-    for folder in entries:
+    for folder in sorted(found, key=_last_use):
         if sum(sizes.values()) - removed <= limit:
             break
         if _remove(folder):
             removed += sizes[folder]
     return removed
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # another process has removed it
+        return 0.0
 
 
 def empty_cache() -> int:
@@ -112,10 +119,11 @@ def empty_cache() -> int:
 def _remove(folder: Path) -> bool:
     """Remove an entry unless a process makes or uses it; tell whether it did."""
     try:
-        making, using = folder.with_suffix(".lock"), folder.with_suffix(".used")
+        making, using, gone = (folder.with_suffix(f".{name}") for name in ("lock", "used", "gone"))
         with FileLock(making, blocking=False), using.open("a") as used:
             fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
-    except (Timeout, BlockingIOError):
+            folder.replace(gone)  # a part of it would be taken for the whole
+    except (Timeout, BlockingIOError, FileNotFoundError):
         return False
+    shutil.rmtree(gone, ignore_errors=True)
     return True

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder; links are not followed."""
-    with os.scandir(folder) as entries:
-        return sum(
-            size_of(Path(entry.path))
-            if entry.is_dir(follow_symlinks=False)
-            else entry.stat(follow_symlinks=False).st_size
-            for entry in entries
-        )
+    """Return the bytes of all files below a folder; links are not followed, what vanishes meanwhile is 0."""
+    total = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                total += size_of(Path(entry.path)) if is_folder else entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def is_held(path: Path) -> bool:

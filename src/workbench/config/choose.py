@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from workbench.common.errors import ConfigError, data_root
-from workbench.config.hparams import drop_unread, read_keys, typed_keys
+from workbench.config.hparams import drop_unread, drop_unread_keys, read_keys, typed_keys
 from workbench.config.schema import GROUPS, schema
 from workbench.config.upgrade import upgrade
 from workbench.run.folder import find_folder
@@ -54,6 +54,7 @@ def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
     word = words[0]
     folder = find_folder(composed[word], word)
     config = read_config(folder)
+    drop_unread_keys(config)
     _apply(overrides, composed, config, word)
     config.resume, config.repeat = (str(folder), None) if word == "resume" else (None, str(folder))
     return config

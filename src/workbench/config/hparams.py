@@ -5,7 +5,7 @@ a preset suggests, and no chosen part reads, is dropped; one that was typed is r
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -61,16 +61,27 @@ def refuse_unread_keys(config: DictConfig) -> None:
 
     A root key of one's own counts where a value of the configuration reads it: `${mine.width}`.
     """
+    for path, key, known in _unread_keys(config):
+        words = [*known, *(f"hparams.{name}" for name in config.hparams)]
+        raise ConfigError(f"{path}{key}: nothing reads it{nearest_key(key, words) or _there(known)}")
+    for name, options in config.schedules.items():
+        if not isinstance(options, DictConfig) or "_target_" not in options:
+            raise ConfigError(f"schedules.{name}: it names no _target_")
+
+
+def drop_unread_keys(config: DictConfig) -> None:
+    """Remove the keys beside `hparams` that nothing reads: version 0.1 took any."""
+    for path, key, _ in list(_unread_keys(config)):
+        del (config.sweep if path else config)[key]
+
+
+def _unread_keys(config: DictConfig) -> Iterator[tuple[str, str, list[str]]]:
     text = str(OmegaConf.to_container(config, resolve=False))
     for path, node, kind in (("", config, Config), ("sweep.", config.sweep, Sweep)):
         known = [field.name for field in fields(kind)]
         for key in (str(key) for key in node if str(key) not in known):
             if not re.search(rf"\$\{{[^}}]*\b{re.escape(path + key)}\b", text):
-                words = [*known, *(f"hparams.{name}" for name in config.hparams)]
-                raise ConfigError(f"{path}{key}: nothing reads it{nearest_key(key, words) or _there(known)}")
-    for name, options in config.schedules.items():
-        if not isinstance(options, DictConfig) or "_target_" not in options:
-            raise ConfigError(f"schedules.{name}: it names no _target_")
+                yield path, key, known
 
 
 def _there(known: Sequence[str]) -> str:

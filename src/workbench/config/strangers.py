@@ -64,7 +64,11 @@ def _literal(node: Any, key: str, allowed: frozenset[tuple[str, str]]) -> Any:
 
 
 def as_written(value: Any) -> Any:
-    """Return a value of a stranger's configuration as it stands in its file, to be shown."""
+    """Return a value of a stranger's configuration as it stands in its file, to be shown or compared."""
+    if isinstance(value, dict):
+        return {key: as_written(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_written(each) for each in value]
     return value.replace(CLOSED, "${") if isinstance(value, str) else value
 
 

@@ -6,6 +6,7 @@ folder is touched, and no link is followed.
 
 import math
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.files import is_held, size_of
 from workbench.history.record import RunRecord
 from workbench.run.folder import drop_latest
+from workbench.run.starts import environment_of, starts
 from workbench.run.summary import WHOLE, status, take_lock
 from workbench.run.trial import RESULTS, best_values, is_trial
 
@@ -57,6 +59,7 @@ def remove(waste: Waste) -> bool:
         if not waste.is_all:
             for path in _checkpoints(folder):
                 path.unlink()
+            drop_latest(folder)
             return True
         shutil.rmtree(folder)
         drop_latest(folder)
@@ -72,7 +75,9 @@ def _waste_of(record: RunRecord, best: set[Path]) -> Waste | None:
     if record.get("debug") is True:
         return Waste(record, True, "a debug run", size_of(folder))
     if ended == "dead":
-        return Waste(record, True, "dead: it was killed without a word", size_of(folder))
+        if environment_of(starts(folder)[-1]).get("host", platform.node()) != platform.node():
+            return None  # its machine may run it still: locks of another are not always seen
+        return Waste(record, True, "dead: it was killed, and could go on only by resume=", size_of(folder))
     checkpoints = list(_checkpoints(folder))
     if folder in best or ended not in WHOLE or not checkpoints:
         return None
@@ -141,4 +146,5 @@ def _best_of_sweep(sweep: Path) -> list[str]:
         best = (yaml.load((sweep / RESULTS).read_text(encoding="utf-8"), yaml.CSafeLoader) or {})["best"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return []
-    return [str(one["trial"]) for one in (best if isinstance(best, list) else [best])]
+    found = best if isinstance(best, list) else [best]
+    return [str(name) for one in found for name in one.get("trials", [one.get("trial")])]

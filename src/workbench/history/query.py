@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.common.errors import ConfigError, nearest_key
+from workbench.common.files import read_json
 from workbench.history.record import FACTS, RunRecord
-from workbench.run.folder import fingerprint_of
+from workbench.repeat.verdict import short
 from workbench.run.snapshot import CODE, check_sums
 from workbench.run.starts import environment_of, starts
 
@@ -176,7 +177,7 @@ def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
     """Return a row for each value of the configuration, the surroundings and the results that differs."""
     pairs = [
         (one.config, other.config),
-        ({"data.json": fingerprint_of(one.folder)}, {"data.json": fingerprint_of(other.folder)}),
+        (_data(one.folder), _data(other.folder)),
         (_code(one.folder), _code(other.folder)),
         (_environment(one.folder), _environment(other.folder)),
         (_results(one), _results(other)),
@@ -187,6 +188,10 @@ def differences(one: RunRecord, other: RunRecord) -> list[dict[str, Any]]:
         for key in dict.fromkeys([*here, *there])
         if here.get(key) != there.get(key)
     ]
+
+
+def _data(folder: Path) -> dict[str, str]:
+    return {f"data: {key}": short(value) for key, value in (read_json(folder / "data.json") or {}).items()}
 
 
 def _code(folder: Path) -> dict[str, str]:

@@ -96,45 +96,49 @@ def missing_here(run: Path) -> dict[str, str]:
     wanted = read_lock(run / LOCK)
     found = {name: here.get(name, "none") for name, version in wanted.items() if here.get(name) != version}
     python = ".".join(map(str, sys.version_info[:2]))
-    if not str(record.get("python", python)).startswith(f"{python}."):
+    if not str(record.get("python", f"{python}.")).startswith(f"{python}."):
         found["python"] = python
     return found
 
 
 def build_environment(run: Path, output: Path) -> Path:
     """Install the run's Python and packages into `<output>/.venv` by uv; return its interpreter."""
-    uv = shutil.which(
-        "uv", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
-    )
-    if uv is None:
-        raise UserError(
-            "uv is not installed, and this Python has other packages than the run: pip install uv"
-        )
-    settings = {theirs: os.environ[pips] for pips, theirs in PIP_TO_UV.items() if pips in os.environ}
-    environment = settings | dict(os.environ)
-    python = output / ".venv" / "bin" / "python"
-
-    def call(*words: str) -> bool:
-        done = subprocess.run([uv, *words], env=environment, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode and words[0] == "pip":
-            raise UserError(f"uv {' '.join(words[:2])}: {done.stderr.strip() or done.returncode}")
-        return done.returncode == 0
-
     version = str(environment_of(starts(run)[-1]).get("python", "3.11"))
     versions = (version, version.rpartition(".")[0])  # exactly the run's, else one as near as there is
-    if not any(call("venv", "--quiet", "--python", each, str(output / ".venv")) for each in versions):
+    venv = ("venv", "--quiet", "--python")
+    if all(_uv(*venv, each, str(output / ".venv")) for each in versions):
         raise UserError(f"uv has no Python {version}: uv python install {version}")
-    install = ("pip", "install", "--quiet", "--python", str(python), "--no-deps")
+    python = output / ".venv" / "bin" / "python"
     pins = PIN.findall((run / LOCK).read_text(encoding="utf-8"))
-    with TemporaryDirectory() as folder:
-        for name, option in (("hashed.txt", ["--require-hashes"]), ("plain.txt", [])):
-            lines = [
-                f"{pin}=={version}{hashes}" for pin, version, hashes in pins if bool(hashes) == bool(option)
-            ]
-            Path(folder, name).write_text("\n".join([*lines, ""]), encoding="utf-8")
-            if lines:
-                call(*install, *option, "-r", str(Path(folder, name)))
+    _install(python, [f"{name}=={pin}{hashes}" for name, pin, hashes in pins if hashes], "--require-hashes")
+    plain = [(name, pin) for name, pin, hashes in pins if not hashes]
+    try:
+        _install(python, [f"{name}=={pin}" for name, pin in plain])
+    except UserError:  # a build such as torch 2.13.0+cpu, which not every index offers
+        if not any("+" in pin for _, pin in plain):
+            raise
+        _install(python, [f"{name}=={pin.partition('+')[0]}" for name, pin in plain])
     return python
+
+
+def _install(python: Path, lines: list[str], *options: str) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "requirements.txt")
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        words = ("--quiet", "--python", str(python), "--no-deps", *options, "-r", str(path))
+        if lines and (error := _uv("pip", "install", *words)):
+            raise UserError(f"uv pip install: {error}")
+
+
+def _uv(*words: str) -> str:
+    """Call uv with pip's settings under its own names; return what it says where it fails."""
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is None:
+        raise UserError("the run had other packages than this Python, and uv is missing: pip install uv")
+    settings = {theirs: os.environ[pips] for pips, theirs in PIP_TO_UV.items() if pips in os.environ}
+    environment = settings | dict(os.environ)
+    done = subprocess.run([uv, *words], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    return (done.stderr.strip() or str(done.returncode)) if done.returncode else ""
 
 
 def run_again(run: Path, python: Path, code: Path, words: list[str], output: Path) -> Path:

@@ -3,21 +3,32 @@
 Imports the standard library alone: src/repeat.py asks it where nothing is installed.
 """
 
-import csv
 import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.common.files import read_json
+from workbench.run.metrics_file import read_metrics
 from workbench.run.snapshot import CODE, LOCK, differing_files, read_lock
 from workbench.run.starts import environment_of, starts
 
 HARDWARE = ("processor", "cpus", "gpus")
+# Words of a repetition that change no number, or are named by themselves.
+WITHOUT_EFFECT = (
+    "repeat=",
+    "outputs=",
+    "loggers",
+    "note=",
+    "tags.",
+    "experiment_name=",
+    "save_model=",
+    "seed=",
+)
 NAMED = 3  # of the files, packages or keys that differ
 TIMES = re.compile(r"seconds")  # in the name of a metric that no two runs share
 
@@ -71,13 +82,17 @@ class Verdict:
         }
 
 
-def judge(original: Path, repeated: Path) -> Verdict:
-    """Compare two run folders: every metric and weight, then what they were made of."""
-    return Verdict(
-        first_difference(original, repeated),
-        not _same_weights(original, repeated),
-        made_differently(original, repeated),
-    )
+def judge(original: Path, repeated: Path, words: Sequence[str] = ()) -> Verdict:
+    """Compare two run folders: every metric and weight, then what they were made of.
+
+    `words` are what was typed to repeat, beside the original's configuration.
+    """
+    found = made_differently(original, repeated)
+    if others := [word for word in words if not word.lstrip("+").startswith(WITHOUT_EFFECT)]:
+        found["words"] = " ".join(others)
+    if (number := len(starts(original))) > 1:
+        found["starts"] = f"the original went on {number - 1} times, with what was typed then"
+    return Verdict(first_difference(original, repeated), not _same_weights(original, repeated), found)
 
 
 def first_difference(original: Path, repeated: Path) -> Parting | None:
@@ -91,16 +106,8 @@ def first_difference(original: Path, repeated: Path) -> Parting | None:
 
 
 def _metrics(folder: Path) -> dict[tuple[str, int, int], float]:
-    try:
-        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError:
-        return {}
-    return {
-        (row["name"], int(row["epoch"]), int(row["step"])): float(row["value"])
-        for row in rows
-        if not TIMES.search(row["name"])
-    }
+    rows = (row for row in read_metrics(folder) if not TIMES.search(row.name))
+    return {(row.name, row.epoch, row.step): row.value for row in rows}
 
 
 def _same_weights(original: Path, repeated: Path) -> bool:
@@ -108,11 +115,12 @@ def _same_weights(original: Path, repeated: Path) -> bool:
     paths = [folder / "checkpoints" / "best.ckpt" for folder in (original, repeated)]
     if not all(path.is_file() for path in paths):
         return not any(path.is_file() for path in paths)
-    with zipfile.ZipFile(paths[0]) as one, zipfile.ZipFile(paths[1]) as other:
-        names = [name for name in one.namelist() if "/data/" in name]
-        if names != [name for name in other.namelist() if "/data/" in name]:
-            return False
-        return all(one.read(name) == other.read(name) for name in names)
+    try:
+        with zipfile.ZipFile(paths[0]) as one, zipfile.ZipFile(paths[1]) as other:
+            names, others = ([each for each in file.namelist() if "/data/" in each] for file in (one, other))
+            return names == others and all(one.read(name) == other.read(name) for name in names)
+    except zipfile.BadZipFile:  # a damaged one is like none
+        return False
 
 
 def made_differently(original: Path, repeated: Path) -> dict[str, str]:
@@ -138,10 +146,10 @@ def _code(original: Path, repeated: Path) -> str:
 
 def _pairs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     differing = [key for key in {**one, **other} if one.get(key) != other.get(key)]
-    return _some([f"{key} {_short(one.get(key))} and {_short(other.get(key))}" for key in differing])
+    return _some([f"{key} {short(one.get(key))} and {short(other.get(key))}" for key in differing])
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Return a value as a word or two; of a mapping, such as a split of the data, the start of its hash."""
     if value is None:
         return "none"

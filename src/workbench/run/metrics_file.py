@@ -65,14 +65,17 @@ def _row(line: str) -> Row | None:
 
 
 class MetricsFile:
-    """Appends values to metrics.csv; what a resumed run computes a second time is not written twice."""
+    """Appends values to metrics.csv; what a resumed run computes a second time, to the same, is written once.
+
+    Where it comes out otherwise, by other words or code, both values stay, and the last one counts.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._descriptor = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         weakref.finalize(self, os.close, self._descriptor)
         self._quoted: dict[str, str] = {}
         _cut_torn_line(self._descriptor)
-        self._present = {(row.axis, row.x, row.name) for row in read_metrics(folder)}
+        self._present = {(row.axis, row.x, row.name): repr(row.value) for row in read_metrics(folder)}
         if os.fstat(self._descriptor).st_size == 0:
             self._write(HEADER)
 
@@ -86,7 +89,7 @@ class MetricsFile:
         lines = [
             f"{start}{self._quote(name)},{float(value)!r}\n"
             for name, value in values.items()
-            if (axis, x, name) not in self._present
+            if self._present.get((axis, x, name)) != repr(float(value))
         ]
         if lines:
             self._write("".join(lines))

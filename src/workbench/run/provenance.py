@@ -58,8 +58,8 @@ def _give_second_name(path: Path, second: Path) -> None:
 def _keep_sources(folder: Path, trusted: Sequence[str]) -> None:
     """Write code.zip and lock.txt; a trial's are those of its sweep under a second name, where they agree."""
     if not is_trial(folder):
-        keep_code(folder / CODE, trusted)
-        keep_lock(folder / LOCK, _packages())
+        keep_code(folder / CODE, trusted, folder / CODE)
+        keep_lock(folder / LOCK, _packages(), folder / LOCK)
         return
     sweep = folder.parent
     with FileLock(sweep / ".sources.lock"):  # a sweep has several workers

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,9 @@ LEFT_OUT = "LEFT_OUT.txt"  # in an archive: what is too large for it, or holds a
 PARTS = ("src", "config", "hydra")  # of the workspace; the files beside them are kept too
 OWN = "own"  # the folder in code.zip of packages from outside the workspace
 LARGEST = 1_000_000  # bytes: a larger file is data
-NEVER = re.compile(r"^LEFT_OUT\.txt$|(^|/)(\.env[^/]*|__pycache__|[^/]*\.egg-info|\.git|\.venv)(/|$)")
+NEVER = re.compile(
+    r"^(LEFT_OUT\.txt|[^/]*\.md|LICENSE)$|(^|/)(\.env[^/]*|__pycache__|[^/]*\.egg-info|\.git|\.venv)(/|$)"
+)
 PIN = re.compile(r"^([\w.-]+)==([^\s\\]+)((?: \\\n    --hash=\S+)*)", re.MULTILINE)  # of lock.txt
 NOT_LOCKED = ("patchsets", "pip", "uv")  # the workspace itself, and what installs packages
 SAME_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same files make the same archive
@@ -115,9 +118,7 @@ def _listed_by_git() -> list[str] | None:
     if not (ROOT / ".git").exists():  # a folder within another checkout is nothing to that one
         return None
     try:
-        done = subprocess.run(
-            [*command, "--", *PARTS, ":(glob)*"], capture_output=True, timeout=20, check=True
-        )
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
@@ -169,11 +170,11 @@ def _installed() -> Path:
 
 def keep_lock(path: Path, packages: dict[str, str], earlier: Path | None = None) -> None:
     """Write `name==version` of each installed package, with its hashes where requirements.lock has them."""
-    known = _hashed_lines()
+    known, own = _hashed_lines(), {*NOT_LOCKED, *_from_no_index()}
     lines = []
     for name, version in packages.items():
         pin = f"{plain_name(name)}=={version}"
-        if plain_name(name) not in NOT_LOCKED:
+        if plain_name(name) not in own:
             lines.append(known.get(pin, pin))
     _put(path, "\n".join([*lines, ""]).encode(), earlier)
 
@@ -182,6 +183,12 @@ def read_lock(path: Path) -> dict[str, str]:
     """Return the versions that a lock.txt names, by package; none where there is no such file."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return {name: version for name, version, _ in PIN.findall(text)}
+
+
+def _from_no_index() -> set[str]:
+    """Return the packages that were installed from a folder or an address, which no index has."""
+    found = (path.parent for entry in sys.path for path in Path(entry).glob("*.dist-info/direct_url.json"))
+    return {plain_name(folder.name.split("-", 1)[0]) for folder in found}
 
 
 def _hashed_lines() -> dict[str, str]:

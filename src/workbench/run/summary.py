@@ -48,12 +48,12 @@ class Recording:
         self.folder = folder
         self._lock = take_lock(folder)
         self._summary: dict[str, Any] = {}
+        self._since = round(time.time(), 3)
 
     def begin(self) -> None:
         """Say that the run is running; of an earlier start its metrics stay, until there are newer ones."""
         earlier = read_summary(self.folder)
         settle_starts(self.folder, earlier)
-        self._since = round(time.time(), 3)
         kept = {name: earlier[name] for name in ("started", "metrics") if name in earlier}
         self._summary = {"status": "running", "started": self._since, "process": os.getpid()} | kept
         self._write()
@@ -61,7 +61,7 @@ class Recording:
     @property
     def started(self) -> float:
         """Unix time of the run's first start."""
-        return float(self._summary["started"])
+        return float(read_summary(self.folder).get("started", self._since))
 
     def write_end(self, ended_as: str, metrics: dict[str, float], error: str | None) -> None:
         """Write how the run ended."""

@@ -71,8 +71,10 @@ def best_values(folder: Path, monitor: str, mode: str, metrics: list[str]) -> li
 def _best_epoch(rows: list[Row], monitor: str, mode: str) -> int:
     """Return the best epoch; where nothing tells, the last one, whose weights are tested then."""
     sign = 1 if mode == "min" else -1
-    watched = [(sign * row.value, row.epoch) for row in rows if row.name == monitor]
-    return min(watched)[1] if watched else max((row.epoch for row in rows), default=0)
+    watched = {row.epoch: sign * row.value for row in rows if row.name == monitor}  # the last one counts
+    if not watched:
+        return max((row.epoch for row in rows), default=0)
+    return min(watched, key=lambda epoch: (watched[epoch], epoch))
 
 
 RESULTS = "optimization_results.yaml"

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from workbench.common.errors import ConfigError
 from workbench.common.workspace import ROOT
 from workbench.config.checks import check_config
-from workbench.config.strangers import read_stranger
+from workbench.config.strangers import as_written, read_stranger
 from workbench.run.folder import is_run_folder, name_folder
 from workbench.run.starts import starts
 from workbench.run.summary import status
@@ -85,7 +85,7 @@ class FinishedRuns:
 
 
 def _what_matters(config: DictConfig) -> Any:
-    plain = OmegaConf.to_container(config, resolve=False)
+    plain = as_written(OmegaConf.to_container(config, resolve=False))
     assert isinstance(plain, dict)
     for path in WITHOUT_EFFECT:
         group, _, key = path.rpartition(".")

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from workbench.common.files import write_json
 from workbench.common.redaction import redact
+from workbench.run.snapshot import CODE, LOCK
 from workbench.run.summary import read_summary
 from workbench.run.trial import is_trial
 
@@ -43,6 +44,8 @@ def _is_within(path: Path, folder: Path) -> bool:
 
 def _is_kept(relative: Path) -> bool:
     hidden = any(part.startswith(".") for part in relative.parts)
+    if relative.parts[0] == "starts" and relative.name in (CODE, LOCK):  # the last ones lie above them
+        return False
     return not hidden and relative.parts[0] not in APART and relative.as_posix() not in LEFT_OUT
 
 

@@ -100,12 +100,16 @@ class BestAndLast(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know to go on comparing."""
-        return {"best_score": self.best_score, "last_is_best": self.last_is_best}
+        return {"best_score": self.best_score, "last_is_best": self.last_is_best, **dict(self._goal())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where the run was left."""
-        self.best_score = state_dict["best_score"]
-        self.last_is_best = state_dict["last_is_best"]
+        """Take up where the run was left; another metric than before has seen no epoch yet."""
+        if all(state_dict.get(name, own) == own for name, own in self._goal()):
+            self.best_score = state_dict["best_score"]
+            self.last_is_best = state_dict["last_is_best"]
+
+    def _goal(self) -> list[tuple[str, Any]]:
+        return [("monitor", self.monitor), ("sign", self.sign)]
 
 
 class StopsEarly(EarlyStopping):

@@ -53,6 +53,7 @@ def run(composed: DictConfig) -> dict[str, float]:
         parts, recording = _build_and_open(config, overrides)
         description = describe(config, recording.folder, recording.started, overrides)
         mirror = MirrorProcess(recording.folder, trackers, description)
+        recording.begin()
         with _recorded(recording, mirror) as metrics:
             _open(recording, config, overrides)
             mirror.start()
@@ -61,7 +62,7 @@ def run(composed: DictConfig) -> dict[str, float]:
     finally:
         end_log()
     if trial_folder() is None:
-        verdict = str(judge(Path(config.repeat), recording.folder)) if config.repeat else ""
+        verdict = _verdict(config, recording.folder, overrides)
         print(redact(closing_table(recording.folder, metrics, trackers, trouble, verdict)))
     return metrics
 
@@ -96,7 +97,6 @@ def _build_and_open(config: DictConfig, overrides: list[str]) -> "tuple[Parts, R
                 recording = Recording(folder)
             if recording:
                 held.pop_all()
-                recording.begin()
                 return parts, recording
 
 
@@ -127,6 +127,12 @@ def _save_model(parts: "Parts", config: DictConfig, folder: Path) -> str:
     from workbench.train.training import save_model
 
     return save_model(parts, config, folder)
+
+
+def _verdict(config: DictConfig, folder: Path, overrides: list[str]) -> str:
+    """Say how a repetition came out beside its original."""
+    is_whole = config.repeat and not config.debug
+    return str(judge(Path(config.repeat), folder, overrides)) if is_whole else ""
 
 
 def _note(line: str, *values: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import BaseFinetuning, Callback
+from pytorch_lightning.callbacks import BaseFinetuning, Callback, EarlyStopping
 from torch.optim import Optimizer
 
 from workbench.common.errors import ConfigError
@@ -52,6 +52,8 @@ def _misfits(
         yield f"trainer.max_steps={trainer.max_steps} is too few, {steps} are done; {steps} ends it here"
     if epochs == trainer.max_epochs and (idle := " ".join(filter(OF_A_STEP.match, words))):
         yield f"all {epochs} epochs are done and nothing would obey {idle}; add more hparams.max_epochs"
+    if _patience_is_used_up(trainer.callbacks, kept) and (idle := " ".join(filter(OF_A_STEP.match, words))):
+        yield f"its patience is used up and nothing would obey {idle}; raise hparams.early_stopping_patience"
     task.prepare_data()
     task.setup("fit")
     if changed := changed_data(run, task.data.fingerprint()):
@@ -62,6 +64,12 @@ def _misfits(
     if not any(isinstance(callback, BaseFinetuning) for callback in trainer.callbacks):  # which adds groups
         yield from _misfits_of_optimizers(_try_optimizers(task), kept)
     yield from _misfits_of_callbacks(trainer.callbacks, kept["callbacks"])
+
+
+def _patience_is_used_up(callbacks: Sequence[Callback], kept: Mapping[str, Any]) -> bool:
+    found = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
+    waits = ((each, kept["callbacks"].get(each.state_key, {}).get("wait_count", 0)) for each in found)
+    return any(wait >= each.patience for each, wait in waits)
 
 
 def _misfits_of_optimizers(made: Sequence[Optimizer], kept: Mapping[str, Any]) -> Iterator[str]:
