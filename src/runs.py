@@ -55,7 +55,7 @@ def show_runs(words: Sequence[str]) -> None:
     if rows or query.format != "table":
         print(render(rows, columns, query.format))
     elif records:
-        print(f"none of {len(records)} runs is so", file=sys.stderr)
+        print(f"no run matches ({len(records)} searched)", file=sys.stderr)
 
 
 def show_differences(words: Sequence[str]) -> None:

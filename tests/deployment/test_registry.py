@@ -122,7 +122,7 @@ MALFORMED = [
         "image 1: 6000x5000 pixels are more than 25 million; PATCHSETS_",
     ),
     ([base64_of(4900, 4900)] * 5, "they have 120 million pixels together, more than 100: send fewer at once"),
-    ([base64_of(9, 9)], "image 0: the model takes none of 9x9 pixels"),
+    ([base64_of(9, 9)], "image 0: the model takes no images of 9x9 pixels"),
 ]
 
 

@@ -98,7 +98,7 @@ def test_a_server_that_is_down_all_along_is_sent_everything_later(
     assert read_summary(folder)["status"] == "finished"
     errors = capsys.readouterr().err
     down, missing = warnings_in(errors)
-    assert down.startswith("mlflow takes nothing for now")
+    assert down.startswith("cannot reach mlflow")
     assert missing.endswith(f"python src/sync.py {folder}")
     assert "Traceback" not in errors
     server.start()

@@ -96,7 +96,9 @@ def test_an_outage_costs_one_line_and_nothing_else(
     feed.close("finished")
     assert len(tracker.rows) == 22
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert warnings == ["recorder takes nothing for now (ConnectionError: nobody answers); the run goes on."]
+    assert warnings == [
+        "cannot reach recorder (ConnectionError: nobody answers); training continues and will retry"
+    ]
 
 
 def test_what_was_not_sent_is_said_in_one_line_and_sent_once_later(

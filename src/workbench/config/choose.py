@@ -49,7 +49,7 @@ def _continued(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
         return composed
     if len(words) > 1:
         raise ConfigError(
-            "resume and repeat: give one of them; resume continues a run, repeat starts it anew"
+            "resume and repeat: give one of them; resume continues a run, repeat starts a new one"
         )
     word = words[0]
     folder = find_folder(composed[word], word)

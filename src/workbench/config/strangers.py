@@ -106,7 +106,9 @@ def admit(node: Any, path: str, kind: Any, trusted: Sequence[str]) -> None:
         is_right = _is_kind(called, kind) if place == path else _is_part(called, target)
         if not is_right and not _is_of(called, trusted):
             wanted = kind.__name__ if place == path else "module, and no function of tensors"
-            raise ConfigError(f"{place}._target_: {target} is no {wanted}: no run folder has it called here")
+            raise ConfigError(
+                f"{place}._target_: {target} is not a {wanted}, which is all that a run folder may name here"
+            )
 
 
 def _is_of(called: Any, prefixes: Sequence[str]) -> bool:

@@ -56,7 +56,7 @@ class Served:
             return self.model.rows(self.model(image[None], threshold), threshold)
         except Exception as error:  # of torch, for a size that the graph does not take
             height, width = image.shape[:2]
-            raise Unusable(f"the model takes none of {width}x{height} pixels") from error
+            raise Unusable(f"the model takes no images of {width}x{height} pixels") from error
 
 
 def _told(number: int, act: Callable[..., Any], *arguments: Any) -> Any:

@@ -210,7 +210,9 @@ class Feed:
         self._started = False
         self._failures += 1
         if self._failures == 1:
-            log.warning("%s takes nothing for now (%s); the run goes on.", self.tracker.name, self._trouble)
+            log.warning(
+                "cannot reach %s (%s); training continues and will retry", self.tracker.name, self._trouble
+            )
 
     def _pause(self) -> None:
         if self._closing.is_set():
