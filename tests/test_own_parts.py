@@ -78,7 +78,8 @@ def values(outputs: Path, name: str) -> list[float]:
 
 
 def run(outputs: Path, *words: str) -> dict[str, float]:
-    return start(*QUICK, "loggers=[]", "trainer.log_every_n_steps=1", f"outputs={outputs}", *words)
+    few = ["+trainer.limit_train_batches=6", "trainer.log_every_n_steps=1"]
+    return start(*QUICK, *few, "loggers=[]", f"outputs={outputs}", *words)
 
 
 def test_a_schedule_of_ones_own_and_one_of_torch(own: str, outputs: Path) -> None:

@@ -79,8 +79,8 @@ def test_every_key_as_hydra_answers(cache: Path) -> None:
     words = words_of_the_tree()
     lines = {part for word in words for part in cut(word)}
     lines |= {earlier + word for earlier in EARLIER for word in words if not word.startswith("hydra.")}
-    chosen = sorted(lines)[::2]  # all take a minute
-    assert len(chosen) > 500
+    chosen = sorted(lines)[::4]  # all take a minute
+    assert len(chosen) > 250
     for earlier in ("", "model=deep_sets "):
         ask(earlier)  # fills the cache
     wrong = {}
