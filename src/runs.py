@@ -19,13 +19,13 @@ note, status (running, finished, failed, interrupted, pruned, dead). Operators: 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from workbench.common.cache import cache_folder, cache_limit, cache_size, empty_cache
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.redaction import redact_tracebacks
 from workbench.common.table import render
-from workbench.history.prune import find_waste, remove
+from workbench.history.prune import Waste, find_waste, remove
 from workbench.history.query import WORD, all_columns, differences, parse, telling_columns
 from workbench.history.record import find_run, places, read_runs
 
@@ -87,13 +87,24 @@ def prune(words: Sequence[str]) -> None:
     ]
     if rows:
         print(render(rows, list(rows[0]), query.format))
-    total = megabytes(sum(one.size for one in waste))
+    said = sys.stdout if query.format == "table" else sys.stderr
     if plain:
-        kept = [one.run.name for one in waste if not remove(one)]
-        print(f"removed, {total}" + (f"; still written, and left alone: {', '.join(kept)}" if kept else ""))
+        kept = [one for one in waste if not remove(one)]
+        left = f"; left alone, since somebody writes there: {', '.join(one.run.name for one in kept)}"
+        print(f"removed {_total(one for one in waste if one not in kept)}{left if kept else ''}", file=said)
         return
-    print(f"\n{total} may go by adding the word remove" if rows else "no run has anything that may go")
-    print(f"the cache holds {megabytes(cache_size())} of at most {megabytes(cache_limit())}: prune cache")
+    print(
+        f"\n{_total(waste)} may go by adding the word remove" if rows else "no run has anything that may go",
+        file=said,
+    )
+    print(
+        f"the cache holds {megabytes(cache_size())} of at most {megabytes(cache_limit())}: prune cache",
+        file=said,
+    )
+
+
+def _total(waste: Iterable[Waste]) -> str:
+    return megabytes(sum(one.size for one in waste))
 
 
 def megabytes(size: int) -> str:

@@ -19,7 +19,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from workbench.common.errors import ConfigError
-from workbench.common.files import appearing_whole, read_json, write_json
+from workbench.common.files import appearing_whole, give_second_name, read_json, write_json
 from workbench.common.redaction import redact, redact_all
 from workbench.common.workspace import ROOT
 from workbench.run.snapshot import CODE, LOCK, keep_code, keep_lock
@@ -41,18 +41,10 @@ def write_provenance(folder: Path, config: DictConfig, overrides: list[str]) -> 
     write_json(new / "times.json", {"started": round(time.time(), 3)})
     _keep_sources(folder, list(config.trusted_targets))
     for name in (CODE, LOCK):
-        _give_second_name(folder / name, new / name)
+        give_second_name(folder / name, new / name)
     new.rename(final)
     with appearing_whole(folder / "config.yaml") as temporary:
         shutil.copy(final / "config.yaml", temporary)
-
-
-def _give_second_name(path: Path, second: Path) -> None:
-    second.unlink(missing_ok=True)
-    try:
-        os.link(path, second)
-    except OSError:  # a disk without links
-        shutil.copy(path, second)
 
 
 def _keep_sources(folder: Path, trusted: Sequence[str]) -> None:

@@ -4,8 +4,6 @@ One progress bar for a whole training, with the newest values; redrawn a few tim
 """
 
 import math
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from pytorch_lightning.callbacks import (
 )
 from tqdm import tqdm
 
+from workbench.common.files import give_second_name
 from workbench.common.private_parts import batches_that_stepped
 from workbench.run.folder import point_latest_at
 
@@ -118,17 +117,6 @@ class StopsEarly(EarlyStopping):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.wait_count >= self.patience:
             trainer.should_stop = True
-
-
-def give_second_name(path: Path, second: Path) -> None:
-    """Let `second` be the same file as `path` is now, at once or not at all."""
-    temporary = second.with_name(f".{second.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, temporary)
-    temporary.replace(second)
 
 
 REDRAWN_EVERY = 5  # steps; asking for the step each time would cost a tiny network a tenth of its speed
