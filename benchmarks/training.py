@@ -126,7 +126,8 @@ def train(task: Task, config: DictConfig, outputs: Path) -> float:
     """Train exactly as a run does, with the default logger, and return the CPU seconds of the training."""
     folder = name_folder(outputs, "benchmark")
     make_folder(folder)
-    recording = Recording(folder, resumed=False)
+    recording = Recording(folder)
+    recording.begin()
     mirror = MirrorProcess(
         folder, {"tensorboard": TensorboardTracker()}, describe(config, folder, recording.started)
     )
