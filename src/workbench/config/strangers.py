@@ -107,7 +107,7 @@ def admit(node: Any, path: str, kind: Any, trusted: Sequence[str]) -> None:
         if not is_right and not _is_of(called, trusted):
             wanted = kind.__name__ if place == path else "module, and no function of tensors"
             raise ConfigError(
-                f"{place}._target_: {target} is not a {wanted}, which is all that a run folder may name here"
+                f"{place}._target_: {target} is no {wanted}: a run folder may name nothing else here"
             )
 
 

@@ -96,6 +96,8 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _put(path: Path, content: bytes, earlier: Path | None) -> None:
     """Write a file, or give one that holds the same a second name."""
+    if earlier == path and path.is_file() and path.read_bytes() == content:
+        return
     with appearing_whole(path) as temporary:
         temporary.unlink(missing_ok=True)
         if earlier is not None and earlier.is_file() and earlier.read_bytes() == content:
