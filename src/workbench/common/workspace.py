@@ -1,6 +1,7 @@
 """Where the workspace is, and what its `.env` says; imports nothing heavy."""
 
 import os
+import re
 import shlex
 import tomllib
 from functools import cache
@@ -50,3 +51,11 @@ def shortest(path: Path) -> Path:
     except FileNotFoundError:
         return path
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def quoted(path: Path) -> str:
+    """Return a path as the value of an override, in quotes where Hydra's grammar wants them."""
+    if re.fullmatch(r"[A-Za-z0-9_./+@%-]+", str(path)):
+        return str(path)
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

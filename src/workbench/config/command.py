@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.common.hydra_flags import FLAGS_WITH_VALUE
 from workbench.common.process import begin_process
-from workbench.common.workspace import ROOT, shortest
+from workbench.common.workspace import ROOT, quoted, shortest
 
 Words = TypeVar("Words")
 
@@ -85,14 +85,6 @@ def words_beside_a_run(words: Sequence[str]) -> list[str]:
     if not any(word.startswith(("resume=", "repeat=")) for word in words):
         return [*words]
     return [f"++{word}" if re.match(r"(data|model|task|trainer)\.[\w.]+=", word) else word for word in words]
-
-
-def quoted(path: Path) -> str:
-    """Return a path as the value of an override, in quotes where Hydra's grammar wants them."""
-    if re.fullmatch(r"[A-Za-z0-9_./+@%-]+", str(path)):
-        return str(path)
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def flags_last(words: Sequence[str]) -> list[str]:

@@ -59,7 +59,6 @@ def remove(waste: Waste) -> bool:
         if not waste.is_all:
             for path in _checkpoints(folder):
                 path.unlink()
-            drop_latest(folder)
             return True
         shutil.rmtree(folder)
         drop_latest(folder)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from workbench.common.errors import ConfigError, UserError
+from workbench.common.workspace import quoted
 from workbench.run.snapshot import CODE, LOCK, OWN, PIN, plain_name, read_lock
 from workbench.run.starts import environment_of, starts
 
@@ -154,8 +155,8 @@ def run_again(run: Path, python: Path, code: Path, words: list[str], output: Pat
     command = [
         str(python),
         str(code / "src" / "train.py"),
-        f"repeat={_quoted(run)}",
-        f"outputs={_quoted(outputs)}",
+        f"repeat={quoted(run.absolute())}",
+        f"outputs={quoted(outputs.absolute())}",
     ]
     with (output / "console.txt").open("w", encoding="utf-8") as console:
         done = subprocess.run(
@@ -174,9 +175,3 @@ def run_again(run: Path, python: Path, code: Path, words: list[str], output: Pat
             f"the repetition failed: {last.removeprefix('error: ')} (see {output / 'console.txt'})"
         )
     return made[0]
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as the value of an override."""
-    escaped = str(path.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -19,8 +19,7 @@ from omegaconf import DictConfig
 
 from workbench.common.private_parts import raised_by
 from workbench.common.redaction import redact
-from workbench.common.workspace import ROOT
-from workbench.config.command import quoted
+from workbench.common.workspace import ROOT, quoted
 from workbench.run.summary import WHOLE, read_summary, status
 from workbench.search.results import Job
 
