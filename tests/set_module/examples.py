@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import patchsets.set_module as set_module
-from patchsets.set_module import ISAB, MAB, PMA, SAB, AttentionPool, DeepSets, Each, Pool, Sets
+from patchsets.set_module import ISAB, MAB, PMA, SAB, AttentionPool, DeepSets, Each, Pool, Sets, TopK
 from patchsets.set_module.pooling import REDUCTIONS
 
 DIM = 8
@@ -33,11 +33,16 @@ VARIANTS: dict[str, list[Callable[[], nn.Module]]] = {
         lambda: MABToReversed(DIM, norm="layer"),
         lambda: MABToReversed(DIM, norm="set"),
     ],
-    "SAB": [lambda: SAB(DIM), lambda: SAB(DIM, norm="set")],
+    "SAB": [lambda: SAB(DIM), lambda: SAB(DIM, norm="set", project_output=True)],
     "ISAB": [lambda: ISAB(DIM, points=3), lambda: ISAB(DIM, points=2, norm="set")],
     "PMA": [lambda: PMA(DIM), lambda: PMA(DIM, seeds=3, feed_forward=True, norm="layer")],
     "Pool": [*(partial(Pool, name) for name in REDUCTIONS), lambda: Pool("mean", "max")],
-    "AttentionPool": [lambda: AttentionPool(DIM), lambda: AttentionPool(DIM, hidden=5, gated=False)],
+    "AttentionPool": [
+        lambda: AttentionPool(DIM),
+        lambda: AttentionPool(DIM, hidden=5, gated=False, activation="relu"),
+        lambda: AttentionPool(DIM, branches=3),
+    ],
+    "TopK": [lambda: TopK(3)],
     "Each": [lambda: Each(nn.Linear(DIM, 5), nn.ReLU())],
     "DeepSets": [lambda: DeepSets(nn.Linear(DIM, 5), nn.Linear(5, 3))],
 }

@@ -5,26 +5,26 @@ Everything is in double precision, where two right ways of computing agree to ab
 
 import inspect
 import warnings
+import weakref
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from examples import DIM
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from patchsets.set_module import Sets
+from patchsets.set_module import Sets, ragged_attention
 from patchsets.set_module.segment import segment_sum
 
 # Each of the three ways to attend on a CPU: a loop over sets, padding with a mask, and sets of one size.
 BATCHES = [(3, 0, 130, 1, 7), (3, 0, 5, 1), (4, 4, 4)]
 WARM_UP = [*BATCHES, (6, 6), (50, 2), (1, 0, 60, 2), (7, 7, 7, 7)]
-OVER_KEYS = {
-    "MAB",
-    "MABToReversed",
-    "SAB",
-}  # their weights add up over keys, the others' over a set's elements
 
 
 def random_sets(lengths: tuple[int, ...], seed: int = 1) -> Sets:
@@ -149,13 +149,90 @@ def attention(module: nn.Module) -> None:
         output, weights = module(sets, return_attention=True)
         assert_same(per_set(output), per_set(module(sets)), "with attention")
         assert (weights.values >= 0).all()
-        if type(module).__name__ in OVER_KEYS:
-            real = weights.split()
-            sums = torch.cat([one[..., : len(one)].sum(-1).flatten() for one in real])
-            assert all((one[..., len(one) :] == 0).all() for one in real), "weight at padding"
-        else:
-            sums = segment_sum(weights)[torch.tensor(lengths) > 0]
+        sums = segment_sum(weights)[torch.tensor(lengths) > 0]
         torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+def in_buckets(module: nn.Module) -> None:
+    """8: the way without a loop, which a GPU takes, gives the same values and gradients."""
+    for lengths in BATCHES:
+        sets = random_sets(lengths)
+        expected, expected_gradient = per_set(module(sets)), gradient(module, sets)
+        with patch.multiple(ragged_attention, LOOP_ABOVE=inf, LOOP_ABOVE_FOR_POINTS=inf):
+            assert_same(per_set(module(sets)), expected, "in buckets")
+            torch.testing.assert_close(gradient(module, sets), expected_gradient)
+
+
+class Peak(TorchDispatchMode):
+    """Counts the bytes of all tensors that live at once, whatever made them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.most = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.count(leaf.untyped_storage())
+        return result
+
+    def count(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata not in self.known:
+            self.known.add(storage._cdata)
+            self.live += storage.nbytes()
+            self.most = max(self.most, self.live)
+            weakref.finalize(storage, self.forget, storage._cdata, storage.nbytes())
+
+    def forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.live -= size
+
+
+def peak(module: nn.Module, lengths: tuple[int, ...], **asked: bool) -> int:
+    """Return the bytes that forward and backward over sets of these sizes hold at once."""
+    sets = random_sets(lengths)
+    with Peak() as counted:
+        output = module(sets, **asked)
+        torch.autograd.grad(total(output[0] if asked else output), sets.values)
+    return counted.most
+
+
+def memory(module: nn.Module) -> None:
+    """8: memory grows with all elements, not with the number of sets times the largest."""
+    heavy, even = (2000, *[5] * 63), (*[36] * 63, 47)  # as many elements, once padded to 128,000 rows
+    for loop_above in (0, inf):
+        limits = {"LOOP_ABOVE": loop_above, "LOOP_ABOVE_FOR_POINTS": loop_above, "CHUNK": 4000}
+        with patch.multiple(ragged_attention, **limits):
+            for asked in ({}, {"return_attention": True}):
+                if asked.keys() <= inspect.signature(module.forward).parameters.keys():
+                    ratio = peak(module, heavy, **asked) / peak(module, even, **asked)
+                    assert ratio < 2, f"{ratio:.1f} times the memory, {asked}, loop above {loop_above}"
+
+
+class Packed(nn.Module):
+    """A module over sets as a function of values `[T, D]` and lengths `[B]`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        output = self.module(Sets(values, lengths))
+        return output.values if isinstance(output, Sets) else output
+
+
+def exports(module: nn.Module) -> None:
+    """12: exported once, it gives the same for other sizes, and for another number of sets."""
+    packed = Packed(module).eval()
+    example = random_sets(BATCHES[0])
+    sizes = {"values": {0: torch.export.Dim.DYNAMIC}, "lengths": {0: torch.export.Dim.DYNAMIC}}
+    program = torch.export.export(packed, (example.values.detach(), example.lengths), dynamic_shapes=sizes)
+    for lengths in (*BATCHES, (5, 2, 9, 1, 0, 0, 3)):
+        sets = random_sets(lengths)
+        found, expected = program.module()(sets.values, sets.lengths), packed(sets.values, sets.lengths)
+        torch.testing.assert_close(found, expected)
 
 
 def deterministic(module: nn.Module) -> None:
@@ -227,6 +304,9 @@ PROPERTIES: list[Callable[[nn.Module], None]] = [
     broken_values,
     one_by_one,
     attention,
+    in_buckets,
+    memory,
+    exports,
     deterministic,
     half_precision,
     gradients,

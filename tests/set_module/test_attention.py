@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from patchsets.set_module import MAB, PMA, SAB, AttentionPool, Each, PatchLogits, SetNorm, Sets, SlotAttention
-from patchsets.set_module import attention as ragged
+from patchsets.set_module import ragged_attention as ragged
 from workbench.common.errors import ConfigError
 
 DIM, HEADS = 8, 2

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from patchsets.set_module import AttentionPool, FSPool, Pool, SetNorm, Sets, SlotAttention
 from patchsets.set_module.pooling import REDUCTIONS
@@ -23,6 +24,33 @@ def test_padded_and_back() -> None:
     assert x_BND[1].abs().sum() == 0 and x_BND[2, 2].abs().sum() == 0
     back = Sets.from_padded(x_BND, mask_BN)
     assert torch.equal(back.values, VALUES) and torch.equal(back.lengths, LENGTHS)
+
+
+def test_a_list_of_sets_and_back() -> None:
+    sets = Sets.from_list([VALUES[:3], VALUES[:0], VALUES[3:]])
+    assert torch.equal(sets.values, VALUES) and torch.equal(sets.lengths, LENGTHS)
+    assert [len(one) for one in sets] == [3, 0, 2]
+    with pytest.raises(DataError, match="different shapes"):
+        Sets.from_list([VALUES, VALUES[:, :1]])
+    with pytest.raises(DataError, match="one tensor at least"):
+        Sets.from_list([])
+
+
+def test_some_of_the_sets() -> None:
+    sets = Sets(VALUES, LENGTHS)
+    assert torch.equal(sets[2], VALUES[3:]) and torch.equal(sets[-3], VALUES[:3]) and len(sets[1]) == 0
+    for which in ([2, 0], torch.tensor([2, 0])):
+        assert torch.equal(sets[which].values, torch.cat([VALUES[3:], VALUES[:3]]))
+    assert sets[1:].lengths.tolist() == sets[torch.tensor([False, True, True])].lengths.tolist() == [0, 2]
+    assert torch.equal(Sets.cat([sets[:1], sets[1:]]).values, VALUES)
+    assert Sets.cat([sets, sets]).sizes == (3, 0, 2, 3, 0, 2)
+
+
+def test_a_tree_of_tensors_holds_sets() -> None:
+    sets = Sets(VALUES, LENGTHS)
+    halved = tree_map(lambda part: part / 2 if part.is_floating_point() else part, {"bag": sets})["bag"]
+    assert torch.equal(halved.values, VALUES / 2) and halved.sizes == (3, 0, 2)
+    assert tree_map(lambda part: tuple(part.shape), sets).values == (5, 2)
 
 
 def test_real_elements_need_not_come_first() -> None:

@@ -2,7 +2,7 @@
 
 from patchsets.set_module.attention import ISAB, MAB, PMA, SAB
 from patchsets.set_module.elementwise import DeepSets, Each, EquivariantLinear, PatchLogits, SetNorm
-from patchsets.set_module.pooling import AttentionPool, FSPool, Pool, SlotAttention
+from patchsets.set_module.pooling import AttentionPool, FSPool, Pool, SlotAttention, TopK
 from patchsets.set_module.sets import Sets
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "SetNorm",
     "Sets",
     "SlotAttention",
+    "TopK",
 ]

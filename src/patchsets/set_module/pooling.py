@@ -8,14 +8,17 @@ Shapes: B sets, N elements of the largest, S slots, D features.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from patchsets.set_module import segment
+from patchsets.set_module.ragged_attention import buckets
 from patchsets.set_module.segment import segment_sum
 from patchsets.set_module.sets import Sets
 from workbench.common.errors import ConfigError
+from workbench.common.private_parts import untraced
 
 REDUCTIONS: dict[str, Callable[[Sets], Tensor]] = {
     "sum": segment.segment_sum,
@@ -49,27 +52,75 @@ class Pool(nn.Module):
         return ", ".join(self.names)
 
 
+class TopK(nn.Module):
+    """Average the `k` largest values of each feature over the set: sets of `[D]` to `[B, D]`.
+
+    A smaller set averages all it has; an empty set gives 0.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        if k < 1:
+            raise ConfigError(f"TopK({k}): give a number above 0")
+        self.k = k
+
+    def forward(self, sets: Sets) -> Tensor:
+        is_top_T1 = (sets.position < self.k)[:, None]
+        total = segment_sum(sets.with_values(torch.where(is_top_T1, sort_features(sets), 0)))
+        return total / segment.per_set(sets.lengths.clamp(1, self.k), total)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "gelu": nn.functional.gelu,
+}
+
+
 class AttentionPool(nn.Module):
     """Average each set with weights learned from its elements: sets of `[D]` to `[B, D]` (Ilse et al. 2018).
 
-    An empty set gives 0. `return_attention` adds the weights, sets of `[]` that add up to 1, in float32 at
-    least.
+    With several `branches`, each with weights of its own, to `[B, branches, D]`. `dropout` acts on the hidden
+    layer, as in CLAM (Lu et al. 2021). An empty set gives 0. `return_attention` adds the weights, sets of
+    `[]` (or `[branches]`) that add up to 1, in float32 at least; `scores` gives them before the softmax.
     """
 
-    def __init__(self, dim: int, hidden: int = 128, gated: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden: int = 128,
+        gated: bool = True,
+        branches: int = 1,
+        dropout: float = 0.0,
+        activation: Literal["tanh", "relu", "gelu"] = "tanh",
+    ) -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ConfigError(f"activation={activation!r}: give one of {', '.join(ACTIVATIONS)}")
         self.hidden = nn.Linear(dim, hidden)
         self.gate = nn.Linear(dim, hidden) if gated else None
-        self.score = nn.Linear(hidden, 1)
+        self.score = nn.Linear(hidden, branches)
+        self.dropout = nn.Dropout(dropout)
+        self.activation = activation
+        self.branches = branches
+
+    def scores(self, sets: Sets) -> Sets:
+        """Return the score of each element in each branch before the softmax, sets of `[branches]`."""
+        hidden = self.dropout(ACTIVATIONS[self.activation](self.hidden(sets.values)))
+        if self.gate is not None:
+            hidden = hidden * self.dropout(self.gate(sets.values).sigmoid())
+        return sets.with_values(segment.at_least_float32(self.score(hidden)))  # in float16 1 / N is lost
 
     def forward(self, sets: Sets, return_attention: bool = False) -> Tensor | tuple[Tensor, Sets]:
-        hidden = self.hidden(sets.values).tanh()
-        if self.gate is not None:
-            hidden = hidden * self.gate(sets.values).sigmoid()
-        scores = segment.at_least_float32(self.score(hidden))  # in float16 weights of 1 / N are lost
-        weights = segment.segment_softmax(sets.with_values(scores))
-        pooled = segment.segment_sum(sets.with_values(sets.values * weights.values)).to(sets.values.dtype)
-        return (pooled, weights.with_values(weights.values[:, 0])) if return_attention else pooled
+        weights = segment.segment_softmax(self.scores(sets))
+        pooled = [
+            segment_sum(sets.with_values(sets.values * weight_T1))
+            for weight_T1 in weights.values.split(1, dim=1)
+        ]
+        pooled_B = (pooled[0] if self.branches == 1 else torch.stack(pooled, dim=1)).to(sets.values.dtype)
+        if not return_attention:
+            return pooled_B
+        return pooled_B, weights.with_values(weights.values[:, 0]) if self.branches == 1 else weights
 
 
 class FSPool(nn.Module):
@@ -98,8 +149,9 @@ class FSPool(nn.Module):
 
 def sort_features(sets: Sets) -> Tensor:
     """Sort every feature of each set by itself, the largest first: `[T, D]`."""
-    x_BND, mask_BN = sets.padded()
-    return sets.from_pad(x_BND.masked_fill(~mask_BN[..., None], -torch.inf).sort(1, descending=True).values)
+    values_TD, order_TD = sets.values.sort(dim=0, descending=True)
+    by_set_TD = sets.set_index[order_TD].sort(dim=0, stable=True).indices  # keeps the order within each set
+    return values_TD.gather(0, by_set_TD)
 
 
 class SlotAttention(nn.Module):
@@ -123,15 +175,18 @@ class SlotAttention(nn.Module):
 
     def forward(self, sets: Sets, return_attention: bool = False) -> Tensor | tuple[Tensor, Sets]:
         elements = self.norm_elements(sets.values)
-        key_BND = sets.with_values(self.project_key(elements)).pad()
-        value_BND = sets.with_values(self.project_value(elements)).pad()
-        mask_BN = sets.layout.mask
-        slots_BSD = self.slots.expand(sets.batch_size, -1, -1)
+        key, value = (sets.with_values(p(elements)) for p in (self.project_key, self.project_value))
+        slots, weights = share_out(self._iterate, key, value)
+        return (slots, sets.with_values(weights)) if return_attention else slots
+
+    def _iterate(self, key_BND: Tensor, value_BND: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the slots `[B, S, D]` and the weights `[B, N, S]`, 0 at padding."""
+        slots_BSD = self.slots.expand(key_BND.shape[0], -1, -1)
         for _ in range(self.iterations):
             weights_BNS = self._weigh(slots_BSD, key_BND, mask_BN)
             mean_BSD = weights_BNS.transpose(1, 2) @ value_BND.to(weights_BNS.dtype)
             slots_BSD = self._step(slots_BSD, mean_BSD.to(slots_BSD.dtype))
-        return (slots_BSD, sets.with_values(sets.from_pad(weights_BNS))) if return_attention else slots_BSD
+        return slots_BSD, weights_BNS
 
     def _weigh(self, slots_BSD: Tensor, key_BND: Tensor, mask_BN: Tensor) -> Tensor:
         """Softmax over the slots, then normalized over the elements: the mask belongs to the second alone."""
@@ -143,3 +198,33 @@ class SlotAttention(nn.Module):
     def _step(self, slots_BSD: Tensor, mean_BSD: Tensor) -> Tensor:
         slots = self.update(mean_BSD.flatten(0, 1), slots_BSD.flatten(0, 1)).view_as(slots_BSD)
         return slots + self.feed_forward(self.norm_hidden(slots))
+
+
+Iterate = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def share_out(iterate: Iterate, key: Sets, value: Sets) -> tuple[Tensor, Tensor]:
+    """Let `iterate` work on padded sets of like sizes; return `[B, S, D]`, and weights `[T, S]`."""
+    if key.layout.equal is not None:
+        slots, weights = iterate(key.pad(), value.pad(), key.layout.mask)
+        return slots, weights.flatten(0, 1)
+    if torch.compiler.is_exporting():  # all elements in each set, those of others masked out
+        mask_BT = key.set_index == torch.arange(key.batch_size, device=key.values.device)[:, None]
+        keys, values = (x.values.expand(key.batch_size, *x.values.shape) for x in (key, value))
+        slots, weights = iterate(keys, values, mask_BT)
+        return slots, weights.sum(0)
+    return _share_out_in_buckets(iterate, key, value)
+
+
+@untraced  # the sizes are data: traced, every batch would be a new graph
+def _share_out_in_buckets(iterate: Iterate, key: Sets, value: Sets) -> tuple[Tensor, Tensor]:
+    members, elements, slots, weights = [], [], [], []
+    for bucket in buckets(key):
+        (rows,) = bucket.rows
+        found, weight_BNS = iterate(key.values[rows.places], value.values[rows.places], rows.real)
+        members.append(bucket.members)
+        slots.append(found)
+        elements.append(rows.places[rows.real])
+        weights.append(weight_BNS[rows.real])
+    order, place = torch.cat(members).argsort(), torch.cat(elements).argsort()
+    return torch.cat(slots)[order], torch.cat(weights)[place]

@@ -5,7 +5,7 @@ Shapes: B sets, T elements of all sets, N elements of the largest set, `...` the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from workbench.common.errors import DataError
-from workbench.common.private_parts import untraced
+from workbench.common.private_parts import register_tree, untraced
 
 Value = TypeVar("Value")
 
@@ -142,6 +142,36 @@ class Sets:
         lengths = torch.full((B,), N, device=x_BN.device)
         return cls(x_BN.flatten(0, 1), lengths, Layout(lengths, B * N, equal=N))
 
+    @classmethod
+    def from_list(cls, one_by_one: Sequence[Tensor]) -> Sets:
+        """Take one tensor `[n, ...]` for each set; DataError where there is none, or their shapes differ."""
+        if not one_by_one:
+            raise DataError("from_list: give one tensor at least, of which the shape of an element is known")
+        if len({one.shape[1:] for one in one_by_one}) > 1:
+            shapes = sorted({str(list(one.shape[1:])) for one in one_by_one})
+            raise DataError(f"from_list: the elements have different shapes: {', '.join(shapes)}")
+        return cls(torch.cat(list(one_by_one)), torch.tensor([len(one) for one in one_by_one]))
+
+    @classmethod
+    def cat(cls, parts: Sequence[Sets]) -> Sets:
+        """Put the sets of several batches after one another."""
+        return cls(torch.cat([part.values for part in parts]), torch.cat([part.lengths for part in parts]))
+
+    def __getitem__(self, which: int | slice | Sequence[int] | Tensor) -> Any:
+        """Return one set's elements `[n, ...]`, or some of the sets, by a slice, numbers or flags."""
+        if isinstance(which, int):
+            first = int(self.offsets[which])
+            return self.values[first : first + int(self.lengths[which])]
+        chosen = torch.arange(len(self), device=self.values.device)[which]
+        lengths = self.lengths[chosen]
+        within = torch.arange(int(lengths.sum()), device=self.values.device)
+        begin = self.offsets[chosen] - (lengths.cumsum(0) - lengths)
+        return Sets(self.values[within + torch.repeat_interleave(begin, lengths)], lengths)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Go through the sets, one tensor `[n, ...]` for each."""
+        return iter(self.split())
+
     def __len__(self) -> int:
         return len(self.lengths)
 
@@ -210,3 +240,15 @@ class Sets:
     def pin_memory(self) -> Sets:
         """Pin the values, so that a loader's copy to a GPU does not wait."""
         return self.with_values(self.values.pin_memory())
+
+
+def _from_parts(values: Any, lengths: Any) -> Sets:
+    """Make sets of what a function made of each part, which need be no tensor."""
+    if isinstance(values, Tensor) and isinstance(lengths, Tensor):
+        return Sets(values, lengths)
+    raw = object.__new__(Sets)
+    raw.__dict__.update(values=values, lengths=lengths, layout=None)
+    return raw
+
+
+register_tree(Sets, lambda sets: [sets.values, sets.lengths], _from_parts)  # for tree_map and torch.export

@@ -20,6 +20,21 @@ def untraced(function: Function) -> Function:
     return torch._disable_dynamo(function)  # type: ignore[return-value]
 
 
+def register_tree(kind: type, parts: Callable[[Any], list[Any]], whole: Callable[..., Any]) -> None:
+    """Let `tree_map` and torch.export look into objects of a class: torch.utils._pytree.
+
+    Its public form, torch.export.register_dataclass, takes every field of the class.
+    """
+    from torch.utils import _pytree
+
+    _pytree.register_pytree_node(
+        kind,
+        lambda one: (parts(one), None),
+        lambda leaves, _: whole(*leaves),
+        serialized_type_name=f"{kind.__module__}.{kind.__qualname__}",
+    )
+
+
 def without_signal_handlers(trainer: Any) -> Any:
     """Return a Lightning trainer that leaves SIGTERM to us: its handler waits for ranks that may be gone.
 
