@@ -1,7 +1,7 @@
 """Scaled dot-product attention between sets of different sizes, with memory that grows with T alone.
 
 On a GPU, in half precision: torch's variable-length kernel. Else on a CPU a loop over large sets, and
-everywhere else buckets: sets of like sizes are padded to the largest among them, at most BUCKET_GROWTH times.
+everywhere else buckets: sets of like sizes are padded to the largest among them.
 While a network is exported, forms without any loop over sizes.
 
 Shapes: T elements of all sets, B sets, Q queries and N keys of the largest set, H heads, K channels of a
@@ -28,6 +28,7 @@ from workbench.common.private_parts import untraced
 # above which it pays: where both sides are sets, and where one is a few learned points.
 LOOP_ABOVE = 48
 LOOP_ABOVE_FOR_POINTS = 128
+PADDED = 3  # sets of like sizes are one batch: padded they are at most so many times as many elements
 BUCKET_GROWTH = 2**0.5  # the largest set of a bucket is at most so many times the smallest
 CHUNK = 2**22  # scores that are held at once
 LARGEST_MATRICES = 2**28  # weights that are returned at once: 1 GiB in float32
@@ -41,16 +42,17 @@ def attend(query: Sets, key_value: Sets) -> Tensor:
     if key_value.layout.equal == 0:
         return torch.zeros_like(query.values)
     if query.layout.equal is not None and key_value.layout.equal is not None:
-        return _attend_equal(query, key_value)
+        return _attend_padded(query, key_value, None)
     if torch.compiler.is_exporting():
         return _attend_exported(query, key_value)
     return _attend_ragged(query, key_value)
 
 
-def _attend_equal(query: Sets, key_value: Sets) -> Tensor:
+def _attend_padded(query: Sets, key_value: Sets, mask_B11N: Tensor | None) -> Tensor:
     q_BHQK = query.pad().transpose(1, 2)
     k_BHNK, v_BHNK = key_value.pad().permute(2, 0, 3, 1, 4).unbind()
-    return F.scaled_dot_product_attention(q_BHQK, k_BHNK, v_BHNK).transpose(1, 2).flatten(0, 1)
+    attended = F.scaled_dot_product_attention(q_BHQK, k_BHNK, v_BHNK, attn_mask=mask_B11N)
+    return query.from_pad(attended.transpose(1, 2))
 
 
 def _attend_exported(query: Sets, key_value: Sets) -> Tensor:
@@ -69,6 +71,10 @@ def _attend_ragged(query: Sets, key_value: Sets) -> Tensor:
         return _attend_varlen(query, key_value)
     if query.values.device.type == "cpu" and _loop_pays(query, key_value):
         return torch.cat([_attend_one(q, kv) for q, kv in zip(query.split(), key_value.split(), strict=True)])
+    if all(
+        sets.batch_size * sets.layout.largest <= PADDED * sets.layout.total for sets in (query, key_value)
+    ):
+        return _attend_padded(query, key_value, key_value.layout.mask[:, None, None, :])
     return _attend_in_buckets(query, key_value)
 
 
