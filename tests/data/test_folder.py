@@ -296,7 +296,7 @@ def test_too_few_images_for_three_splits(tmp_path: Path) -> None:
     fill(tmp_path, each=3)
     folder(tmp_path).setup()
     (tmp_path / "b" / "0.png").write_bytes((tmp_path / "b" / "1.png").read_bytes())
-    assert "too few different images to be in train, val and test: b (2); " in refusal(tmp_path)
+    assert "too few different examples of b (2) to be everywhere: " in refusal(tmp_path)
 
 
 def test_equal_images_under_other_names_land_in_one_split(tmp_path: Path) -> None:

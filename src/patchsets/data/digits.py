@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.splitting import split_rows
+from patchsets.data.splitting import Examples, Fold, Folds, Splitting, divide
 from workbench.common.limits import AboveZero
 
 
@@ -23,16 +23,18 @@ class Digits(ImageSets):
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
+        folds: Folds = None,
+        fold: Fold = None,
         **sets: Any,
     ) -> None:
         super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.classes = [str(digit) for digit in range(10)]
-        self.fractions = {"val": val_fraction, "test": test_fraction}
-        self.split_seed = split_seed
+        self.splitting = Splitting(val_fraction, test_fraction, split_seed, folds, fold, stratified=False)
 
     def read(self) -> dict[str, LabelledImages]:
         images, label = read_digits()
-        rows = split_rows(len(label), **self.fractions, seed=self.split_seed)
+        names = [f"digit {row}" for row in range(len(label))]
+        rows = divide(Examples(names, label, self.classes), self.splitting)
         return {split: labelled(images[part], label[part]) for split, part in rows.items()}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from patchsets.data.class_folders import ClassFolders, find_images
 from patchsets.data.image_files import as_one_mode, read_images
 from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
-from patchsets.data.splitting import split_groups
+from patchsets.data.splitting import Examples, Fold, Folds, Splitting, divide
 from workbench.common.errors import DataError, data_root
 from workbench.common.limits import AboveZero
 from workbench.portable.pixels import shown
@@ -38,12 +38,13 @@ class Folder(ImageSets):
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
         split_seed: int = 0,
+        folds: Folds = None,
+        fold: Fold = None,
         **sets: Any,
     ) -> None:
         super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.named_root = root
-        self.fractions = {"val": val_fraction, "test": test_fraction}
-        self.split_seed = split_seed
+        self.splitting = Splitting(val_fraction, test_fraction, split_seed, folds, fold)
 
     def file_name(self, split: str, index: int) -> str:
         """Return the path of an example's file within the root."""
@@ -71,29 +72,14 @@ class Folder(ImageSets):
         names = [shown(path.relative_to(self.root)) for path in found.paths]
         group = [file.sha256 for file in files]
         _check_twins(group, found.label, names)
-        rows = self._split(found, group)
+        split = None if found.split is None else found.split.tolist()
+        examples = Examples(names, found.label, found.classes, split, content=group)
+        rows = divide(examples, self.splitting)
         _tell_shared(rows, group, names)
         self.names = {split: [names[row] for row in part] for split, part in rows.items()}
         return {
             split: labelled([pixels[row] for row in part], found.label[part]) for split, part in rows.items()
         }
-
-    def _split(self, found: ClassFolders, group: list[str]) -> dict[str, np.ndarray]:
-        """Return the rows of each split: those of its folder, and what has none is held out of train."""
-        named = np.full(len(group), "train") if found.split is None else found.split
-        rows = {split: np.flatnonzero(named == split) for split in ("train", "val", "test")}
-        train, label = rows["train"], found.label
-        held = split_groups(
-            [group[row] for row in train], label[train], **self.fractions, seed=self.split_seed
-        )
-        parts = {"train": train[held["train"]]}
-        for split in ("val", "test"):
-            if len(rows[split]):
-                parts["train"] = np.sort(np.append(parts["train"], train[held[split]]))
-            else:
-                parts[split] = train[held[split]]
-        _check_shares(parts, label, group, self.classes)
-        return {split: parts.get(split, rows[split]) for split in rows}
 
 
 def _check_twins(group: list[str], label: np.ndarray, names: list[str]) -> None:
@@ -119,18 +105,3 @@ def _tell_shared(rows: dict[str, np.ndarray], group: list[str], names: list[str]
         first |= {group[row]: row for row in part}
     if shared:
         log.warning("%d images are in two splits: %s", len(shared), ", ".join(shared[:10]))
-
-
-def _check_shares(
-    rows: dict[str, np.ndarray], label: np.ndarray, group: list[str], classes: list[str]
-) -> None:
-    """Raise DataError naming every class that is missing from a split."""
-    everywhere = set.intersection(*(set(label[part].tolist()) for part in rows.values()))
-    different = np.bincount(
-        [label[row] for row in {pixels: row for row, pixels in enumerate(group)}.values()]
-    )
-    if few := [f"{name} ({different[c]})" for c, name in enumerate(classes) if c not in everywhere]:
-        raise DataError(
-            f"data.root: too few different images to be in train, val and test: {', '.join(few)}; "
-            "add some (3 are the least), or lower data.val_fraction and data.test_fraction"
-        )

@@ -164,9 +164,9 @@ class SplitLoaders:
         """Return the training examples, shuffled."""
         return self._loader("train", self.seed)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Return the validation examples in order."""
-        return self._loader("val", None)
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Return the validation examples in order; where there are none, no loader."""
+        return self._loader("val", None) if "val" in self.splits else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the test examples in order."""
