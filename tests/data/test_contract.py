@@ -100,28 +100,16 @@ def test_evaluation_draws_nothing(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@image_data_set
-def test_each_training_batch_draws_anew_and_repeats_with_the_seed(name: str) -> None:
+@pytest.mark.parametrize("name", ["digits", "textures", "max_regression"])
+def test_each_epoch_draws_anew_and_repeats_with_the_seed(name: str) -> None:
     data = make(name)
     raw = next(iter(data.train_dataloader()))
 
-    def positions(seed: int, times: int) -> list[list[list[int]]]:
-        torch.manual_seed(seed)
-        return [data.make_batch(raw, training=True).positions.tolist() for _ in range(times)]
+    def drawn(seed: int, epoch: int) -> list[list[float]]:
+        data.seed, data.epoch = seed, epoch
+        return data.make_batch(raw, training=True).sets.values.tolist()
 
-    first, second = positions(0, 2)
-    assert first != second
-    assert positions(0, 2) == [first, second]
-
-
-def test_training_sets_of_maxima_are_drawn_anew() -> None:
-    data = make("max_regression")
-    rows = torch.arange(32)
-    torch.manual_seed(0)
-    first, second = (data.make_batch(rows, training=True).label for _ in range(2))
-    torch.manual_seed(0)
-    assert not torch.equal(first, second)
-    assert torch.equal(data.make_batch(rows, training=True).label, first)
+    assert drawn(0, 0) == drawn(0, 0) != drawn(0, 1) != drawn(1, 0) != drawn(0, 0)
 
 
 @every_data_set

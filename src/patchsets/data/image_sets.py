@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from patchsets.data.batch import Batch, ImageBatch
+from patchsets.data.draws import example_keys
 from patchsets.data.images import Augment, Images, Preprocess, preprocessed
 from patchsets.data.patches import Number, PatchCount, PatchCutter
 from workbench.common.errors import ConfigError
@@ -41,15 +42,16 @@ class LabelledImages:
 
 
 class ImageSets(SplitLoaders):
-    """Images to sets of patches: training draws `patches` of each image anew, evaluation takes all.
+    """Images to sets of patches: each epoch of training draws `patches` of each anew, evaluation takes all.
 
     `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
     images stay whole (`ImageBatch`); they have one size then. A subclass says in `read` what the three splits
     are, and sets `classes`. `augment` changes whole training images `[B, C, H, W]` in 0..1 before they are
-    cut, on their device; it draws from torch's generator, which a run seeds for each epoch.
+    cut, on their device; it draws from torch's generator, which a run seeds for each batch.
     """
 
     classes: list[str]
+    epoch = 0  # which a run says before each batch; with the seed it decides which patches are drawn
 
     def __init__(
         self,
@@ -119,7 +121,8 @@ class ImageSets(SplitLoaders):
         if self.cutter is None:
             return ImageBatch(raw.images.stacked(), raw.label, raw.index)
         number = patches if patches is not None else self.patches if training else None
-        sets, positions = self.cutter.cut(raw.images, number)
+        key_B = example_keys(self.seed, self.epoch if training else 0, raw.index)
+        sets, positions = self.cutter.cut(raw.images, number, key_B)
         return Batch(sets, raw.label, raw.index, positions)
 
     def image(self, split: str, index: int) -> np.ndarray:

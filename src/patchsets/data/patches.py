@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from patchsets.data.draws import random_bits
 from patchsets.data.images import Images
 from patchsets.set_module import Sets
 from workbench.common.limits import Limit
@@ -59,17 +60,20 @@ class PatchCutter:
         """Return D."""
         return self.size**2 * channels + 2 * self.coordinates
 
-    def cut(self, images: Images, number: Number = None) -> tuple[Sets, Tensor]:
+    def cut(self, images: Images, number: Number = None, key_B: Tensor | None = None) -> tuple[Sets, Tensor]:
         """Return the patches as sets of `[D]`, and their positions `[T, 2]`.
 
-        `number` per image: a number or a range (inclusive) draws a random subset, from torch's generator;
-        None takes all. An image that has fewer gives all it has.
+        `number` per image: a number or a range (inclusive) draws a random subset, by the images' keys (see
+        draws.py), which without any come from torch's generator; None takes all. An image that has fewer
+        gives all it has.
         """
         grid = self._grid(images)
         if self.min_contrast > 0:
             grid = grid.keep(self._foreground(images, grid))
         if number is not None:
-            grid = grid.keep(random_subset(grid, number))
+            if key_B is None:
+                key_B = torch.randint(2**62, (len(images),), device=grid.image.device)
+            grid = grid.keep(random_subset(grid, number, key_B))
         values = self._pixels(images, grid)
         if self.coordinates:
             values = torch.cat([values, self._coordinates(images, grid)], dim=1)
@@ -120,14 +124,13 @@ class PatchCutter:
         return foreground
 
 
-def random_subset(grid: Grid, number: int | tuple[int, int]) -> Tensor:
-    """Draw so many of each image's patches without replacement: flags `[T]`."""
-    device = grid.image.device
+def random_subset(grid: Grid, number: int | tuple[int, int], key_B: Tensor) -> Tensor:
+    """Draw so many of each image's patches without replacement, by the image's key: flags `[T]`."""
     low, high = (number, number) if isinstance(number, int) else number
-    wanted = torch.randint(low, high + 1, (len(grid.lengths),), device=device)
-    key = torch.randint(2**31, grid.image.shape, device=device) + (grid.image << 31)
-    order = key.argsort()  # by image, and at random within each
-    rank = torch.arange(len(order), device=device) - (grid.lengths.cumsum(0) - grid.lengths)[grid.image]
-    chosen = torch.zeros(len(order), dtype=torch.bool, device=device)
-    chosen[order] = rank < wanted[grid.image]
+    wanted_B = low + random_bits(key_B, 0) % (high - low + 1)
+    begin = grid.lengths.cumsum(0) - grid.lengths
+    place = torch.arange(len(grid.image), device=grid.image.device) - begin[grid.image]  # in its image
+    order = (random_bits(key_B[grid.image], place + 1) + (grid.image << 31)).argsort()
+    chosen = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+    chosen[order] = place < wanted_B[grid.image]  # by image, and at random within each
     return chosen

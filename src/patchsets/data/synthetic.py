@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from patchsets.data.batch import Batch
+from patchsets.data.draws import example_keys, uniform
 from patchsets.data.vector_sets import LabelledSets, VectorSets
 from patchsets.set_module import Sets
 from workbench.common.errors import ConfigError
@@ -90,7 +91,9 @@ HIGHEST = 100.0
 
 
 class MaxRegression(VectorSets):
-    """Sets of 1 to 10 numbers, uniform from 0 to 100; training sets are drawn anew by torch's generator."""
+    """Sets of 1 to 10 numbers, uniform from 0 to 100; each epoch draws other training sets."""
+
+    epoch = 0  # which a run says before each batch
 
     def __init__(
         self,
@@ -118,17 +121,15 @@ class MaxRegression(VectorSets):
         """Draw a training batch on the device; take a held-out one as it is."""
         if not training:
             return super().make_batch(raw, training)
-        numbers, mask = draw(len(raw), raw.device)
+        numbers, mask = draw(example_keys(self.seed, self.epoch, raw))
         return Batch(Sets.from_padded(numbers, mask), largest(numbers, mask), raw)
 
 
-def draw(
-    count: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """Draw so many sets: numbers `[B, 10, 1]` and which of them belong `[B, 10]`."""
-    numbers = torch.rand(count, LARGEST_SET, 1, device=device, generator=generator) * HIGHEST
-    sizes = torch.randint(1, LARGEST_SET + 1, (count, 1), device=device, generator=generator)
-    return numbers, torch.arange(LARGEST_SET, device=device) < sizes
+def draw(key_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw a set for each key: numbers `[B, 10, 1]` and which of them belong `[B, 10]`."""
+    drawn = uniform(key_B, LARGEST_SET + 1)
+    sizes = (drawn[:, -1:] * LARGEST_SET).long() + 1
+    return drawn[:, :-1, None] * HIGHEST, torch.arange(LARGEST_SET, device=key_B.device) < sizes
 
 
 def largest(numbers: Tensor, mask: Tensor) -> Tensor:
@@ -141,7 +142,9 @@ def _rows(rows: Tensor) -> Tensor:
 
 
 def _held_out(count: int, seed: int) -> LabelledSets:
-    numbers, mask = draw(count, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.rand(count, LARGEST_SET, 1, generator=generator) * HIGHEST
+    mask = torch.arange(LARGEST_SET) < torch.randint(1, LARGEST_SET + 1, (count, 1), generator=generator)
     values = numbers[mask]
     return LabelledSets(
         values, mask.sum(1), largest(numbers, mask), torch.zeros(len(values)), torch.arange(count)

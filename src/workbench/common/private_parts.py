@@ -45,8 +45,13 @@ def without_signal_handlers(trainer: Any) -> Any:
     return trainer
 
 
-def start_epoch_anew(trainer: Any) -> None:
-    """Let a Lightning trainer fetch the epoch's batches from the first on: Trainer.fit_loop._data_fetcher."""
+def start_loader_anew(trainer: Any) -> None:
+    """Let a resumed Lightning trainer fetch the batches that its epoch still lacks.
+
+    Trainer.fit_loop._load_combined_loader_states, which Lightning leaves out where the loader was made before
+    the checkpoint was read, to count its batches; Trainer.fit_loop._data_fetcher.
+    """
+    trainer.fit_loop._load_combined_loader_states()
     iter(trainer.fit_loop._data_fetcher)
 
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from workbench.common.errors import DataError, NonFiniteLoss, UserError
-from workbench.common.private_parts import start_epoch_anew
+from workbench.common.private_parts import start_loader_anew
 from workbench.config.optimizers import make_optimizer, make_schedule
 from workbench.distributed.gathering import mean_over_ranks
 from workbench.run.checkpoints import fill
@@ -19,8 +20,6 @@ from workbench.run.provenance import record_data
 from workbench.train.loading import EpochSampler, SetData
 from workbench.train.resume import go_on, options_of
 from workbench.train.step_log import BadStep, RunLogger, StepLog
-
-SEED_STRIDE = 1_000_003  # keeps the streams of two seeds apart for as many epochs
 
 ADVICE = "Try a lower hparams.learning_rate or hparams.gradient_clip"
 SHOWN = 8  # examples that a message names
@@ -131,6 +130,9 @@ class RunTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["network_arguments"] = self.network_arguments()  # so that it is rebuilt without the data
         checkpoint["optimizers"] = [type(optimizer).__name__ for optimizer in self.trainer.optimizers]
+        if (bad := self.step_log.read()[1]) is not None:
+            raise self._bad_step(bad)
+        checkpoint["step_log"] = self.step_log.state_dict()
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameter_groups())
@@ -174,29 +176,35 @@ class RunTask(LightningModule):
         return loader
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if self.trainer.training:
+            self._seed(self.trainer.fit_loop.batch_idx + 1)
         return self.data.make_batch(batch, training=self.trainer.training)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the patience that is asked for now stand: Lightning's callback would take the checkpoint's."""
+        if "step_log" in checkpoint:  # not in version 0.1
+            self.step_log.load_state_dict(checkpoint["step_log"])
         for callback in self.trainer.early_stopping_callbacks:
             checkpoint["callbacks"].get(callback.state_key, {})["patience"] = callback.patience
 
     def on_train_start(self) -> None:
         """Obey what is asked for now; start the loader anew: Lightning did before it knew the epoch."""
-        self._seed(self.current_epoch)
-        if self.current_epoch > 0:
+        if self.trainer.fit_loop.total_batch_idx >= 0:  # of a resumed run
             go_on(self.trainer, self._asked)
             loader: Any = self.trainer.train_dataloader
             if hasattr(loader.sampler, "set_epoch"):
                 loader.sampler.set_epoch(self.current_epoch)
-            start_epoch_anew(self.trainer)
+            start_loader_anew(self.trainer)
 
-    def on_train_epoch_start(self) -> None:
-        self._seed(self.current_epoch)
-
-    def _seed(self, epoch: int) -> None:
-        """Let randomness depend on rank and epoch alone: a resumed run draws what an unbroken one draws."""
-        torch.manual_seed((self.global_rank * SEED_STRIDE + self.seed) * SEED_STRIDE + epoch)
+    def _seed(self, batch: int) -> None:
+        """Let rank, epoch and batch alone decide what is drawn, so that a resumed run draws the same."""
+        if hasattr(self.data, "epoch"):
+            self.data.epoch = self.current_epoch
+        parts = (self.seed, self.global_rank, self.current_epoch, batch)
+        seed = int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 0.2 ms to look for other devices
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor | None:
         values = self.training_values(batch)

@@ -26,25 +26,35 @@ class EpochSampler(DistributedSampler[Any]):
     One rank of several takes every n-th row, the first ones repeated so that all take equally many: in each
     step they see together what one process would see in a batch n times as large. Lightning, which would
     divide the rows in another way, leaves a DistributedSampler alone.
+
+    With `weights` `[size]` and a seed, rows are drawn with replacement, each as often as its weight says.
+    `skipped` rows at the beginning are left out.
     """
 
-    def __init__(self, size: int, order_seed: int | None) -> None:
+    def __init__(self, size: int, order_seed: int | None, weights: Tensor | None = None) -> None:
         super().__init__(range(size), num_replicas=1, rank=0)  # type: ignore[arg-type]  # only its length counts
         self.size = size
         self.order_seed = order_seed
+        self.weights = weights
+        self.skipped = 0
 
     def divide(self, rank: int, ranks: int) -> None:
         """Take one rank's share from now on."""
         super().__init__(self.dataset, ranks, rank)
 
     def __iter__(self) -> Iterator[int]:
-        return islice(cycle(self._order()), self.rank, self.total_size, self.num_replicas)
+        first = self.rank + self.skipped * self.num_replicas
+        return islice(cycle(self._order()), first, self.total_size, self.num_replicas)
 
     def _order(self) -> Iterable[int]:
         if self.order_seed is None:
             return range(self.size)
         generator = torch.Generator().manual_seed(self.order_seed * SEED_STRIDE + self.epoch)
-        rows: list[int] = torch.randperm(self.size, generator=generator).tolist()
+        if self.weights is None:
+            order = torch.randperm(self.size, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
+        rows: list[int] = order.tolist()
         return rows
 
 
@@ -69,12 +79,55 @@ class BatchedRows(Dataset[Any]):
             raise DataError(f"examples {shown} cannot be read: {error}") from error
 
 
-def loader(rows: BatchedRows, batch_size: int, num_workers: int, shuffle_seed: int | None) -> DataLoader[Any]:
-    """Return a loader over rows: in order, or shuffled where a seed is given; the last batch may be small."""
-    return DataLoader(
+class RowLoader(DataLoader[Any]):
+    """A loader that can go on in the midst of an epoch; Lightning keeps its state in every checkpoint.
+
+    The first batch that is asked for starts it, not `iter`: by then Lightning has said which epoch it is.
+    """
+
+    given = 0  # rows of this rank, in this epoch
+    _going_on: tuple[int, int] | None = None  # the epoch to go on in, and how many rows it has seen
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch and the rows of it that were given."""
+        return {"epoch": _sampler_of(self).epoch, "rows": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the rows that were given, in their epoch; any other epoch starts at its first row."""
+        self._going_on = state["epoch"], state["rows"]
+        _sampler_of(self).set_epoch(state["epoch"])
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # DataLoader's own type is private
+        sampler = _sampler_of(self)
+        epoch, rows = self._going_on or (sampler.epoch, 0)
+        self.given = sampler.skipped = rows if epoch == sampler.epoch else 0
+        self._going_on = None
+        for batch in super().__iter__():
+            self.given = min(self.given + (self.batch_size or 1), len(sampler))
+            yield batch
+
+
+def _sampler_of(rows: DataLoader[Any]) -> EpochSampler:
+    """Return a loader's sampler; one that counts for nothing where Lightning has put its own in its place."""
+    sampler = rows.sampler
+    return sampler if isinstance(sampler, EpochSampler) else EpochSampler(len(rows.dataset), None)  # type: ignore[arg-type]  # it has a length
+
+
+def loader(
+    rows: BatchedRows,
+    batch_size: int,
+    num_workers: int,
+    shuffle_seed: int | None,
+    weights: Tensor | None = None,
+) -> RowLoader:
+    """Return a loader over rows: in order, or shuffled where a seed is given; the last batch may be small.
+
+    `weights` `[rows]` say how often each is drawn, with replacement, where the order is a seed's.
+    """
+    return RowLoader(
         rows,
         batch_size=batch_size,
-        sampler=EpochSampler(len(rows), shuffle_seed),
+        sampler=EpochSampler(len(rows), shuffle_seed, weights),
         num_workers=num_workers,
         collate_fn=_shared,
         pin_memory=torch.cuda.is_available(),
@@ -183,6 +236,8 @@ class SetData(Protocol):
     """Sets with labels; every class in this folder is one, and so is any other with these members.
 
     Data of files may have `find_files()` too, which raises DataError before anything of the run is written.
+    Where there is an attribute `epoch`, a run sets it before a training batch is made: what is drawn for an
+    example depends on the seed, this epoch and the example's row alone (patchsets/data/draws.py).
     """
 
     num_features: int  # of an element of a set; known after setup, like the classes

@@ -150,5 +150,7 @@ def step_of(trainer: Trainer) -> int:
     batches = trainer.num_training_batches / trainer.accumulate_grad_batches
     per_epoch = batches if math.isinf(batches) else math.ceil(batches)
     if trainer.estimated_stepping_batches == per_epoch * (trainer.max_epochs or 1):
-        return int(per_epoch * trainer.current_epoch)
+        loop = trainer.fit_loop
+        inside = (loop.batch_idx + 1) // trainer.accumulate_grad_batches if loop.restarted_mid_epoch else 0
+        return int(per_epoch * trainer.current_epoch) + inside
     return batches_that_stepped(trainer)

@@ -75,6 +75,14 @@ class StepLog:
         self._sums, self._count = {}, 0
         return means
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the epoch's means are made of; what waits has been read."""
+        return {"sums": self._sums, "count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on in the midst of an epoch."""
+        self._sums, self._count = dict(state["sums"]), state["count"]
+
     def _bad(self, step: Step, row: list[float]) -> BadStep:
         return BadStep(step.step, step.batch, row[0], step.examples.tolist())
 
