@@ -1,11 +1,16 @@
-"""Compare anomaly detectors: every combination of what is typed with commas, in one table with intervals.
+"""Compare runs of any task: every combination of what is typed with commas, in one table with intervals.
 
+python src/compare.py model=set_transformer,deep_sets seed=0,1,2
+python src/compare.py model=attention_pool,deep_sets data=bags seed=0,1,2 metric=auroc output=results.tex
 python src/compare.py task=autoencoder,vae data.category=part,brick seed=0,1,2 output=results.md
+
+The words are train.py's; what is there already counts, the rest is run. Seeds, folds and splits are
+averaged. metric= is what is compared, of the test split; output= a file .txt, .md, .tex or .csv, or several.
 """
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -16,38 +21,47 @@ from workbench.common.errors import ConfigError, UserError
 from workbench.common.process import begin_process
 from workbench.config import composition
 from workbench.config.explanations import explain, is_config_error
-from workbench.search.grid import Cell, FinishedRuns, grid_of, run_missing
+from workbench.history.publish import Table, take_outputs, write_table
+from workbench.search.finished import KnownRuns
+from workbench.search.grid import Cell, grid_of, run_missing
 
 composition.register()
 
 
 def compare(words: Sequence[str]) -> int:
     """Run what is missing of the grid, print the table, write it to `output=`; return the exit code."""
-    from patchsets.anomaly.comparison import compare_runs, output_path, write_table
+    from workbench.train.experiment import run
 
-    path, words = output_path(words)
-    cells = list(grid_of(words))
-    for cell in cells:
-        _check_task(cell)
-    finished = FinishedRuns(Path(cells[0].config.outputs))
-    failed = run_missing(cells, finished)
-    runs = [(cell.varied, folder) for cell in cells if (folder := finished.find(cell.config)) is not None]
+    paths, words = take_outputs(words)
+    metrics = [word.partition("=")[2] for word in words if word.startswith("metric=")]
+    cells = grid_of([word for word in words if not word.startswith("metric=")])
+    known = KnownRuns(Path(cells[0].config.outputs), [cell.config for cell in cells])
+    failed = run_missing(cells, known, run)
+    runs = [(cell.varied, folder) for cell in cells if (folder := known.find(cell.config)) is not None]
     if not runs:
         raise UserError("no run of the grid finished, so there is nothing to compare")
-    table = compare_runs(runs)
+    table = _table(cells, runs, metrics[-1] if metrics else None)
     print(f"\n{table.as_text()}\n")
-    if path is not None:
+    for path in paths:
         write_table(path, table)
         print(f"written: {path}")
     return 1 if failed else 0
 
 
-def _check_task(cell: Cell) -> None:
+def _table(
+    cells: Sequence[Cell], runs: Sequence[tuple[Mapping[str, str], Path]], metric: str | None
+) -> Table:
+    """Return the table of detectors where all judge the same images, else that of any task."""
+    from patchsets.anomaly.comparison import REPEATED, compare_runs
     from patchsets.task.anomaly import AnomalyTask
+    from workbench.history.comparison import compare_metrics
+    from workbench.history.repetitions import is_repeated
 
-    if not issubclass(get_class(cell.config.task["_target_"]), AnomalyTask):
-        said = next((word for word in cell.words if word.startswith("task=")), "task=classification")
-        raise ConfigError(f"{said} finds no anomalies; compare takes task=autoencoder and its like")
+    find_anomalies = all(issubclass(get_class(cell.config.task["_target_"]), AnomalyTask) for cell in cells)
+    same_images = {key for key in cells[0].varied if is_repeated(key)} <= {REPEATED}
+    if find_anomalies and same_images and (metric or "auroc").removeprefix("test/") == "auroc":
+        return compare_runs(runs)
+    return compare_metrics(runs, metric or ("auroc" if find_anomalies else None))
 
 
 def main() -> int:
@@ -56,9 +70,9 @@ def main() -> int:
         return compare(sys.argv[1:])
     except UserError as error:
         return error.tell()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # between runs, and within one
         print("\ninterrupted; the same command goes on with what is missing", file=sys.stderr)
-        return 130
+        return int(getattr(stop, "code", None) or 130)
     except Exception as error:
         if not is_config_error(error):
             raise

@@ -1,9 +1,7 @@
 """One command fills a grid of runs and tells their methods apart, or says that it cannot."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from judged_examples import scored
 from sklearn.metrics import roc_auc_score
 
 import compare
-from patchsets.anomaly.comparison import compare_runs
+from patchsets.anomaly.comparison import compare_runs, read_rows
 from patchsets.anomaly.predictions import write_predictions
 from patchsets.anomaly.thresholds import choose_threshold
 from workbench.common.errors import ConfigError, DataError
@@ -20,7 +18,7 @@ from workbench.common.files import write_json
 from workbench.run.provenance import write_provenance
 from workbench.run.summary import read_summary
 from workbench.search import grid
-from workbench.search.grid import grid_of
+from workbench.search.grid import Cell
 
 ANOMALIES = "task=autoencoder"
 GRID = ["data.category=part,brick", "seed=0,1", ANOMALIES, "loggers=[]"]
@@ -43,19 +41,18 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Let runs leave their folders at once, in place of training; returns what was run."""
     done: list[list[str]] = []
 
-    def run_each(jobs: Any, slots: int) -> Iterator[tuple[int, JobReturn]]:
-        for number, words, folder in jobs:
-            done.append(list(words))
-            if "seed=1" in words and len(done) < 5:
-                folder.mkdir(parents=True)
-                write_json(folder / "summary.json", {"status": "failed", "error": "the loss became nan"})
-            else:
-                (cell,) = grid_of(words)
-                leave_run(folder, 1.0 + ("data.category=brick" in words), len(done) - 1)
-                write_provenance(folder, cell.config, list(words))
-            yield number, JobReturn(status=JobStatus.COMPLETED)
+    def run_here(cell: Cell, folder: Path, train: object) -> JobReturn:
+        done.append(list(cell.words))
+        if "seed=1" in cell.words and len(done) < 5:
+            folder.mkdir(parents=True)
+            write_json(folder / "summary.json", {"status": "failed", "error": "the loss became nan"})
+            (folder / "console.txt").write_text("")
+        else:
+            leave_run(folder, 1.0 + ("data.category=brick" in cell.words), len(done) - 1)
+            write_provenance(folder, cell.config, list(cell.words))
+        return JobReturn(status=JobStatus.COMPLETED)
 
-    monkeypatch.setattr(grid, "run_each", run_each)
+    monkeypatch.setattr(grid, "_run_here", run_here)
     monkeypatch.setattr("workbench.run.provenance.environment", lambda config: {})
     return done
 
@@ -104,11 +101,13 @@ def test_a_run_counts_by_what_it_was_not_by_what_was_typed(pretend: list[list[st
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["output=results.txt"], "output=results.txt: name a file that ends in .md or .csv"),
+        (["output=results.doc"], "output=results.doc: name a file that ends in .txt, .md, .tex, .csv"),
+        (["output=README.md/results.md"], "output=README.md/results.md: a file is in its place"),
         (["hparams.learning_rate=interval(0.1,1)"], "a grid wants values"),
         (["hparams.optimizer=Adam,Adum"], "Adum"),
         (["data=folder"], "data.root: it comes from the environment; say here which"),
-        (["seed=0,1"], "task=classification finds no anomalies"),
+        (["debug=True"], "debug: it is for one run of src/train.py; leave it out here"),
+        (["hparams.headz=1,2"], "hparams.headz"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(
@@ -128,8 +127,8 @@ def test_the_table_tells_what_the_images_can_tell(tmp_path: Path) -> None:
             leave_run(folder, shift, seed)
             runs.append(({"task": method, "seed": str(seed)}, folder))
     table = compare_runs(runs)
-    best, nearly, bad = table.rows
-    assert [row.varied for row in table.rows] == [{"task": name} for name in ("good", "nearly", "bad")]
+    best, nearly, bad = rows = read_rows(runs)
+    assert [row.varied for row in rows] == [{"task": name} for name in ("good", "nearly", "bad")]
     mean = np.mean([run.metrics["test/auroc"] for run in best.runs])
     low, high = best.interval
     assert best.mean("auroc") == pytest.approx(mean) and low < mean < high
@@ -141,7 +140,7 @@ def test_the_table_tells_what_the_images_can_tell(tmp_path: Path) -> None:
     text = table.as_text().splitlines()
     assert text[0].split()[:3] == ["task", "AUROC", "95"] and "best" in text[2] and "0.550" in text[2]
     assert table.as_markdown().startswith("| task | AUROC | 95 % | behind |")
-    assert not table.remarks()
+    assert not table.remarks and table.best == [0]
     metrics = read_summary(tmp_path / "bad0")["metrics"] | {"test/trivial_auroc": 0.95}
     write_json(tmp_path / "bad0/summary.json", {"status": "finished", "metrics": metrics})
     low = compare_runs([({"task": "bad", "seed": "0"}, tmp_path / "bad0")])

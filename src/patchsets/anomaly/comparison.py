@@ -1,9 +1,7 @@
 """Finished runs of several methods, data and seeds as one table: AUROC with its spread and interval."""
 
-import csv
-import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +11,7 @@ import numpy as np
 from patchsets.anomaly.auroc import auroc_interval, difference_interval, mean_placements, placements
 from patchsets.anomaly.judged import JudgedImages
 from patchsets.anomaly.predictions import read_predictions
-from workbench.common.errors import ConfigError
-from workbench.common.files import appearing_whole
-from workbench.common.table import aligned, markdown
+from workbench.history.publish import Table
 from workbench.run.summary import read_summary
 from workbench.train.summary_table import no_better
 
@@ -80,66 +76,13 @@ class Row:
         return auroc_interval(mean, len(first.of_anomalies), len(first.of_good))
 
 
-class Table(NamedTuple):
-    """A heading and lines of text, and the same in numbers."""
-
-    header: list[str]
-    lines: list[list[str]]
-    rows: list[Row]
-
-    def as_text(self) -> str:
-        """Return aligned columns and what they mean."""
-        drawn = aligned([self.header, *self.lines], [False] * len(self.header))
-        return "\n".join([drawn[0], "-" * len(drawn[0]), *drawn[1:], "", *self.remarks(), LEGEND])
-
-    def remarks(self) -> list[str]:
-        """Name the rows that are no better than a control."""
-        return [
-            f"no better: {' '.join(row.varied.values())} {line}".replace("test/", "")
-            for row in self.rows
-            for line in no_better(row.means())
-        ]
-
-    def as_markdown(self) -> str:
-        """Return a Markdown table and what it means."""
-        said = [f"{line}\n" for line in self.remarks()]
-        return "\n".join([*markdown(self.header, self.lines), "", *said, LEGEND, ""])
-
-    def as_csv(self) -> str:
-        """Return the numbers, unrounded."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        keys = list(self.rows[0].varied)
-        writer.writerow([*keys, "runs", "auroc", "auroc_std", "auroc_low", "auroc_high", *BESIDE.values()])
-        for row in self.rows:
-            beside = [row.mean(metric) for metric in BESIDE.values()]
-            writer.writerow(
-                [*row.varied.values(), len(row.runs), row.mean("auroc"), row.spread, *row.interval, *beside]
-            )
-        return text.getvalue()
-
-
-FORMATS = {".md": Table.as_markdown, ".csv": Table.as_csv}
-
-
-def output_path(words: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Return where `output=` wants the table, and the other words; ConfigError for another kind of file."""
-    others = [word for word in words if not word.startswith("output=")]
-    named = [Path(word.partition("=")[2]) for word in words if word.startswith("output=")]
-    if named and named[-1].suffix not in FORMATS:
-        raise ConfigError(f"output={named[-1]}: name a file that ends in {' or '.join(FORMATS)}")
-    return (named[-1] if named else None), others
-
-
-def write_table(path: Path, table: Table) -> None:
-    """Write the table as the file's ending says; it appears whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with appearing_whole(path) as temporary:
-        temporary.write_text(FORMATS[path.suffix](table), encoding="utf-8")
-
-
 def compare_runs(runs: Iterable[tuple[Mapping[str, str], Path]]) -> Table:
-    """Read run folders, each with what it has of the keys that vary; return the table.
+    """Read run folders, each with what it has of the keys that vary; return the table."""
+    return _table(read_rows(runs))
+
+
+def read_rows(runs: Iterable[tuple[Mapping[str, str], Path]]) -> list[Row]:
+    """Return runs that differ by their seed as one row each, and how far it is behind the best.
 
     The first key is what is compared: rows that agree in all others are compared with the best of them.
     """
@@ -153,7 +96,7 @@ def compare_runs(runs: Iterable[tuple[Mapping[str, str], Path]]) -> Table:
         by_data[tuple(one.varied.values())[1:]].append(one)
     for same_data in by_data.values():
         _compare_with_best(same_data)
-    return _table(rows)
+    return rows
 
 
 def _read(folder: Path) -> Run:
@@ -179,7 +122,22 @@ def _same_images(one: Row, other: Row) -> bool:
 
 def _table(rows: list[Row]) -> Table:
     header = [*rows[0].varied, "AUROC", "95 %", "behind", *BESIDE, "runs"]
-    return Table(header, [_line(row) for row in rows], rows)
+    remarks = [
+        f"no better: {' '.join(row.varied.values())} {line}".replace("test/", "")
+        for row in rows
+        for line in no_better(row.means())
+    ]
+    best = [place for place, row in enumerate(rows) if row.behind and row.behind[0] <= 0]
+    numbers = [_numbers(row) for row in rows]
+    return Table(header, [_line(row) for row in rows], LEGEND, numbers, remarks, len(rows[0].varied), best)
+
+
+def _numbers(row: Row) -> dict[str, float | str | None]:
+    """Return a row of the CSV."""
+    low, high = row.interval
+    of_auroc = {"auroc": row.mean("auroc"), "auroc_std": row.spread, "auroc_low": low, "auroc_high": high}
+    beside = {metric: row.mean(metric) for metric in BESIDE.values()}
+    return {**row.varied, "runs": len(row.runs), **of_auroc, **beside}
 
 
 def _line(row: Row) -> list[str]:

@@ -71,7 +71,7 @@ def signature(target: str) -> Signature:
         own = dict(list(_parameters(vars(kind)["__init__"]).items())[1:])
         taken = {name: each for name, each in taken.items() if each.kind not in VARIABLE}
         if taken:  # a subclass may give its parent what that needs
-            own = {name: each.replace(default=...) if _is_named(each) else each for name, each in own.items()}
+            own = {name: _optional(each) for name, each in own.items()}
         taken = {**own, **taken}
         if not any(each.kind is Parameter.VAR_KEYWORD for each in own.values()):
             break
@@ -79,8 +79,9 @@ def signature(target: str) -> Signature:
     return Signature(sorted(by_name, key=lambda each: each.kind))
 
 
-def _is_named(parameter: Parameter) -> bool:
-    return parameter.kind not in VARIABLE
+def _optional(parameter: Parameter) -> Parameter:
+    is_needed = parameter.kind not in VARIABLE and parameter.default is Parameter.empty
+    return parameter.replace(default=...) if is_needed else parameter
 
 
 def _kind(parameter: Parameter) -> Any:

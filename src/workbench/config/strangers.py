@@ -33,9 +33,16 @@ def read_stranger(folder: Path, trusted: Sequence[str] = (), to_build: bool = Fa
     become texts; `to_build` lets those through that this workspace's config/ has under the same key.
     Raises ConfigError where it is damaged.
     """
-    plain = _literal(load_plain(folder), "", _own_reads() if to_build else frozenset())
-    plain["trusted_targets"] = [*_own_trust(), *trusted]
-    return with_types(folder, OmegaConf.create(upgrade(plain)))
+    plain = as_stranger(load_plain(folder), trusted, _own_reads() if to_build else frozenset())
+    return with_types(folder, OmegaConf.create(plain))
+
+
+def as_stranger(
+    plain: dict[str, Any], trusted: Sequence[str] = (), allowed: frozenset[tuple[str, str]] = frozenset()
+) -> dict[str, Any]:
+    """Return the plain values of a stranger's config.yaml as `read_stranger` would have them."""
+    closed = _literal(plain, "", allowed)
+    return upgrade({**closed, "trusted_targets": [*_own_trust(), *trusted]})
 
 
 @cache

@@ -1,30 +1,33 @@
-"""A grid of runs: every combination of the words typed with commas; what is missing is run by train.py."""
+"""A grid of runs: every combination of the words typed with commas; what is missing is run, in this process.
+
+So a run costs no start of Python and torch. One on several devices has a process of its own all the same.
+"""
 
 import itertools
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from workbench.common.errors import ConfigError
-from workbench.common.workspace import ROOT
+from workbench.common.errors import ConfigError, UserError
+from workbench.common.workspace import ROOT, quoted, typed
 from workbench.config.checks import check_config
-from workbench.config.strangers import as_written, read_stranger
+from workbench.config.choose import choose_config
+from workbench.config.hparams import drop_unread, refuse_unread
 from workbench.run.folder import is_run_folder, name_folder
-from workbench.run.starts import starts
-from workbench.run.summary import status
-from workbench.search.processes import run_each, why_it_failed
+from workbench.search.finished import KnownRuns
+from workbench.search.processes import CONSOLE, devices_of, run_each, why_it_failed
 from workbench.search.space import Choices, Range, read_space
 
-# What does not change the result of a run, at the root and below it.
-WITHOUT_EFFECT = (
-    "outputs", "experiment_name", "tags", "note", "loggers", "resume", "repeat", "sweep", "save_model",
-    "trusted_targets", "data.num_workers", "trainer.log_every_n_steps", "trainer.enable_progress_bar",
-)  # fmt: skip
+Train = Callable[[DictConfig], object]
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,36 @@ class Cell:
     varied: dict[str, str]
 
 
-def grid_of(words: Sequence[str]) -> Iterator[Cell]:
-    """Give every combination, the last word varying fastest, each checked before anything runs."""
+def grid_of(words: Sequence[str]) -> list[Cell]:
+    """Return every combination, the last word varying fastest, each checked before anything runs."""
     space = read_space(words, None, as_study=False)
     lists = [parameter.labels for parameter in space.parameters if isinstance(parameter, Choices)]
     if not space.is_finite:
         named = ", ".join(parameter.name for parameter in space.parameters if isinstance(parameter, Range))
         raise ConfigError(f"{named}: a grid wants values, with commas between them")
+    cells = []
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         for labels in itertools.product(*lists):
             values = {each.name: label for each, label in zip(space.parameters, labels, strict=True)}
             swept = space.words(values)
-            config = compose("config", overrides=[*space.fixed, *swept])
-            check_config(config)
-            _check_environment(config)
+            composed = compose("config", overrides=[*space.fixed, *swept])
+            _check_environment(composed)
+            config = choose_config(composed, swept)
             varied = dict(word.lstrip("+").split("=", 1) for word in swept)
-            yield Cell((*space.fixed, *swept), config, varied)
+            cells.append(Cell((*space.fixed, *swept), config, varied))
+    refuse_unread([cell.config for cell in cells])
+    for cell in cells:
+        drop_unread(cell.config)  # a hyper-parameter may be for other members of the grid
+        _check(cell.config)
+    return cells
+
+
+def _check(config: DictConfig) -> None:
+    """Refuse what cannot be right, and what is meant for one run alone."""
+    check_config(config)
+    for word in ("debug", "resume", "repeat"):
+        if config[word]:
+            raise ConfigError(f"{word}: it is for one run of src/train.py; leave it out here")
 
 
 def _check_environment(config: DictConfig) -> None:
@@ -63,56 +80,62 @@ def _check_environment(config: DictConfig) -> None:
             raise ConfigError(f"data.{key!s}: it comes from the environment; say here which, data.{key!s}=")
 
 
-class FinishedRuns:
-    """The finished runs in outputs/, and the trials of sweeps in multirun/ beside it, by configuration."""
+def run_missing(cells: Sequence[Cell], known: KnownRuns, train: Train) -> int:
+    """Run each cell without a finished run, going on where one was broken off; return how many failed.
 
-    def __init__(self, outputs: Path) -> None:
-        self._outputs = outputs
-        self._configs: dict[Path, Any] = {}
-
-    def find(self, config: DictConfig) -> Path | None:
-        """Return the newest finished run, or a trial, started with what matters of a configuration."""
-        wanted = _what_matters(config)
-        runs, trials = self._outputs.glob("*/*/"), self._outputs.parent.glob("multirun/*/*/*/")
-        for folder in [*sorted(runs, key=lambda path: path.name, reverse=True), *trials]:
-            if folder.name == "latest" or not is_run_folder(folder) or status(folder) != "finished":
-                continue
-            if folder not in self._configs:  # of each start: one changed on its way is another run
-                self._configs[folder] = [_what_matters(read_stranger(start)) for start in starts(folder)]
-            if all(config == wanted for config in self._configs[folder]):
-                return folder
-        return None
-
-
-def _what_matters(config: DictConfig) -> Any:
-    plain = as_written(OmegaConf.to_container(config, resolve=False))
-    assert isinstance(plain, dict)
-    for path in WITHOUT_EFFECT:
-        group, _, key = path.rpartition(".")
-        (plain.get(group) or {} if group else plain).pop(key, None)
-    return plain
-
-
-def run_missing(cells: Sequence[Cell], finished: FinishedRuns) -> int:
-    """Run each cell that has no finished run, in a process of its own; return how many of them failed."""
-    missing = [cell for cell in cells if finished.find(cell.config) is None]
-    print(f"{len(cells)} runs in the grid, {len(cells) - len(missing)} of them finished before")
-    folders: list[Path] = []
-    begun = time.monotonic()
-
-    def jobs() -> Iterator[tuple[int, list[str], Path]]:
-        for number, cell in enumerate(missing):
-            folders.append(name_folder(Path(cell.config.outputs), cell.config.experiment_name))
-            words = [f"{key}={value}" for key, value in cell.varied.items()] or cell.words
-            print(f"[{number + 1}/{len(missing)}] {' '.join(words)}", end=" ", flush=True)
-            yield number, [*cell.words], folders[-1]
-
+    `train` runs one configuration, as src/train.py does.
+    """
+    missing = [cell for cell in cells if known.find(cell.config) is None]
+    print(f"{len(cells)} runs in the grid, {len(cells) - len(missing)} of them finished before", flush=True)
     failed = 0
-    for number, result in run_each(jobs(), slots=1):
-        error = why_it_failed(folders[number], result)
-        if error is None and finished.find(missing[number].config) is None:
-            error = "it finished, but not with the configuration that was asked for"
-        seconds, begun = time.monotonic() - begun, time.monotonic()
-        print(f"failed: {error}" if error else f"({seconds:.0f} s)", flush=True)
+    for number, cell in enumerate(missing, 1):
+        words = [f"{key}={value}" for key, value in cell.varied.items()] or cell.words
+        print(f"[{number}/{len(missing)}] {' '.join(words)}", end=" ", flush=True)
+        if known.find(cell.config):  # as of a hyper-parameter that its model does not read
+            print("(the same run as one before)", flush=True)
+            continue
+        begun = time.monotonic()
+        folder = known.broken_off(cell.config)
+        place = folder or name_folder(Path(cell.config.outputs), cell.config.experiment_name)
+        error = _run(cell, place, known, train)
+        went_on = " after it was broken off" if folder else ""
+        print(f"failed: {error}" if error else f"({time.monotonic() - begun:.1f} s{went_on})", flush=True)
         failed += error is not None
     return failed
+
+
+def _run(cell: Cell, folder: Path, known: KnownRuns, train: Train) -> str | None:
+    """Run a cell in a folder; return why it failed, in one line."""
+    if devices_of(cell.config.trainer) > 1:
+        _, result = next(run_each([(0, [*cell.words], folder)], slots=1))
+    else:
+        result = _run_here(cell, folder, train)
+    if error := why_it_failed(folder, result):
+        if is_run_folder(folder) or (folder / CONSOLE).stat().st_size:
+            return f"{error} ({typed(folder)})"
+        shutil.rmtree(folder)  # refused before it began
+        return error
+    known.add(folder)
+    return None if known.find(cell.config) else "it finished, but not with what was asked for"
+
+
+def _run_here(cell: Cell, folder: Path, train: Train) -> JobReturn:
+    """Run a cell in this process as train.py does; what it prints goes into its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [*cell.words, f"hydra.run.dir={quoted(folder.absolute())}"]
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        config = compose("config", overrides=words, return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    with ExitStack() as stack:
+        console = stack.enter_context((folder / CONSOLE).open("a", encoding="utf-8"))
+        stack.enter_context(redirect_stdout(console))
+        stack.enter_context(redirect_stderr(console))
+        try:
+            train(config)
+        except Exception as error:
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            return JobReturn(status=JobStatus.FAILED, _return_value=error)
+    return JobReturn(status=JobStatus.COMPLETED)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from workbench.common.private_parts import raised_by
 from workbench.common.redaction import redact
@@ -97,6 +97,26 @@ def _result(code: int) -> JobReturn:
         return JobReturn(status=JobStatus.COMPLETED)
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(f"its process {how}"))
+
+
+def devices_of(trainer: DictConfig) -> int:
+    """Return on how many devices a run is trained."""
+    devices = trainer.get("devices", "auto")
+    if isinstance(devices, ListConfig):
+        count = len(devices)
+    elif str(devices) in ("auto", "-1"):
+        count = 1 if trainer.get("accelerator", "auto") == "cpu" else max(1, _gpus())
+    elif "," in str(devices):
+        count = len([word for word in str(devices).split(",") if word])
+    else:
+        count = int(devices)
+    return count * int(trainer.get("num_nodes", 1))
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def why_it_failed(folder: Path, result: JobReturn | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.utils import get_class
-from omegaconf import DictConfig, ListConfig, open_dict
+from omegaconf import DictConfig, open_dict
 
 from workbench.common.errors import ConfigError
 from workbench.common.rank import started_together
@@ -16,6 +16,7 @@ from workbench.config.choose import choose_config
 from workbench.config.command import words_for_hydra
 from workbench.config.hparams import drop_unread, refuse_unread
 from workbench.search.mlflow_parent import Parent
+from workbench.search.processes import devices_of
 from workbench.search.results import Goal
 from workbench.search.samplers import as_list, check_sweep
 from workbench.search.space import Space, read_space
@@ -68,33 +69,13 @@ def _check_start(trial: DictConfig, config: DictConfig) -> None:
     if trial.resume:
         raise ConfigError("resume continues one run; a sweep goes on by the same command, without resume")
     launcher = config.hydra.launcher._target_.rpartition(".")[2]
-    devices = _devices(trial.trainer)
+    devices = devices_of(trial.trainer)
     if started_together() > 1:
         raise ConfigError("-m under torchrun or srun: each process would run the whole sweep; start it alone")
     if devices > 1 and launcher not in OWN_PROCESS:
         raise ConfigError(
             f"trainer: {devices} devices with -m need a process for each trial: add hydra/launcher=subprocess"
         )
-
-
-def _devices(trainer: DictConfig) -> int:
-    """Return on how many devices a trial runs."""
-    devices = trainer.get("devices", "auto")
-    if isinstance(devices, ListConfig):
-        count = len(devices)
-    elif str(devices) in ("auto", "-1"):
-        count = 1 if trainer.get("accelerator", "auto") == "cpu" else max(1, _gpus())
-    elif "," in str(devices):
-        count = len([word for word in str(devices).split(",") if word])
-    else:
-        count = int(devices)
-    return count * int(trainer.get("num_nodes", 1))
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _goal(sweep: DictConfig, first: DictConfig, space: Space) -> Goal:

@@ -39,6 +39,11 @@ CONTROLS = {
 LOWER_IS_BETTER = ("loss", "error")
 
 
+def lower_is_better(name: str) -> bool:
+    """Tell by its name whether less of a metric is better."""
+    return name.endswith(LOWER_IS_BETTER)
+
+
 def no_better(metrics: Mapping[str, float]) -> Iterator[str]:
     """Say of each metric which of its controls it does not beat; the control of an AUROC is chance too."""
     for name, value in metrics.items():
@@ -47,7 +52,7 @@ def no_better(metrics: Mapping[str, float]) -> Iterator[str]:
         beside = [(control, metrics[control], why) for control, why in controls.items() if control in metrics]
         if name == "test/auroc":
             beside.append(("chance", 0.5, "a ranking at random"))
-        sign = -1 if last.endswith(LOWER_IS_BETTER) else 1
+        sign = -1 if lower_is_better(last) else 1
         for control, other, why in beside:
             if sign * value <= sign * other:
                 yield f"{name} {_number(value)} than {control} {_number(other)}: {why}"
