@@ -13,24 +13,30 @@ from workbench.common.limits import AboveZero, Share
 
 
 class AttentionPool(nn.Module):
-    """From sets of `[in_features]` to `[B, out_features]`."""
+    """From sets of `[in_features]` to `[B, out_features]`; `branches`: so many sets of weights."""
 
     def __init__(
-        self, in_features: int, out_features: int, width: AboveZero, depth: AboveZero, dropout: Share = 0.0
+        self,
+        in_features: int,
+        out_features: int,
+        width: AboveZero,
+        depth: AboveZero,
+        dropout: Share = 0.0,
+        branches: AboveZero = 1,
     ) -> None:
         super().__init__()
         hidden = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())]
         self.encode = Each(nn.Linear(in_features, width), nn.ReLU(), *hidden)
-        self.pool = GatedAttention(width, hidden=width)
-        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, out_features))
+        self.pool = GatedAttention(width, hidden=width, branches=branches)
+        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(width * branches, out_features))
 
     def forward(self, sets: Sets) -> Tensor:
-        return self.classify(self.pool(self.encode(sets)))
+        return self.classify(self.pool(self.encode(sets)).flatten(1))
 
     def attention(self, sets: Sets) -> Tensor:
-        """Return the weight of each element `[T]`, adding up to 1 over each set."""
+        """Return the weight of each element `[T]`, adding up to 1 over each set; of branches their mean."""
         _, weights = self.pool(self.encode(sets), return_attention=True)
-        return weights.values
+        return weights.values if weights.values.dim() == 1 else weights.values.mean(dim=1)
 
 
 class LeNetAttentionPool(AttentionPool):

@@ -24,7 +24,8 @@ class Classification(Task):
 
     `label_smoothing` and `class_weights` (a number for each class, or "balanced", the inverse of how often it
     is in the training split) change what is trained on; validation and test tell the plain cross-entropy.
-    `loss`, of logits `[B, C]` and classes `[B]`, takes the place of both.
+    `loss`, of logits `[B, C]` and classes `[B]`, takes the place of both. A network may add its own loss:
+    `forward_and_loss(sets, classes)` returns logits, that loss, and which share of the whole it has.
     """
 
     def __init__(
@@ -62,9 +63,15 @@ class Classification(Task):
         return len(self.data.classes)
 
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
-        logits_BC = self.network(batch.input)
+        network: Any = self.network
+        if hasattr(network, "forward_and_loss"):
+            logits_BC, own_loss, share = network.forward_and_loss(batch.input, batch.label)
+            loss = (1 - share) * self._training_loss(logits_BC, batch.label) + share * own_loss
+        else:
+            logits_BC = network(batch.input)
+            loss = self._training_loss(logits_BC, batch.label)
         accuracy = (logits_BC.argmax(dim=1) == batch.label).float().mean()
-        return {"loss": self._training_loss(logits_BC, batch.label), "accuracy": accuracy}
+        return {"loss": loss, "accuracy": accuracy}
 
     def _training_loss(self, logits_BC: Tensor, label_B: Tensor) -> Tensor:
         if self.loss is not None:
