@@ -16,15 +16,20 @@ WIDE_RANGE = 30  # a loss that falls by more than this factor is drawn on a loga
 
 
 @styled
-def learning_curves(rows: Sequence[Row], monitor: str = "val/loss", mode: str = "min") -> Figure:
-    """Draw training and validation by epoch; `monitor` is what chose the best one, by "min" or "max"."""
+def learning_curves(
+    rows: Sequence[Row], monitor: str = "val/loss", mode: str = "min", keep: str = "best"
+) -> Figure:
+    """Draw training and validation by epoch; `monitor` is what chose the best one, by "min" or "max".
+
+    With a `keep` of last no epoch was chosen.
+    """
     names = {row.name.split("/")[-1].removesuffix("_epoch") for row in rows if row.name.startswith("val/")}
     panels = [name for name in SHOWN if name in names | {"loss"}]
     figure = new_figure(min(4.6 * len(panels) + 0.6, 10.8), 3.9)
     layout: Any = [panels, ["learning_rate", *panels[1:]]]
     axes = figure.subplot_mosaic(layout, height_ratios=[4, 1])
     to_epoch = _Epochs(rows)
-    best = _best(rows, monitor, mode)
+    best = _best(rows, monitor, mode) if keep == "best" else None
     for name in panels:
         _draw_metric(axes[name], rows, name, to_epoch)
         _mark_best(axes[name], rows, name, best, to_epoch)

@@ -136,7 +136,7 @@ class AnomalyTask(Task):
     def on_test_start(self) -> None:
         """Score the validation split by the weights to be tested, and choose the threshold there."""
         judge = self._judge(self.network)
-        for raw in self.data.val_dataloader():
+        for raw in self.val_dataloader():
             judge.add(
                 self.data.make_batch(self.transfer_batch_to_device(raw, self.device, 0), training=False)
             )
@@ -179,7 +179,7 @@ class AnomalyTask(Task):
         rows = read_metrics(folder)
         extras = self.extras()
         if any(row.name.startswith("val/") for row in rows):
-            extras["learning_curves"] = learning_curves(rows, self.monitor, self.monitor_mode)
+            extras["learning_curves"] = learning_curves(rows, *self.goal())
         write_report(folder, self.judged, self.validation, self.threshold, extras)
 
     def extras(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str,
     classes = classes_of(task, judged)
     rows = read_metrics(folder)
     if any(row.name.startswith("val/") for row in rows):
-        yield "learning_curves", figures.learning_curves(rows, task.monitor, task.monitor_mode)
+        yield "learning_curves", figures.learning_curves(rows, *task.goal())
     if not classes:
         return
     yield "confusion_matrix", figures.confusion_matrix(count_confusions(judged, len(classes)), classes)

@@ -22,6 +22,7 @@ from workbench.completion import cache
 from workbench.completion.cache import Row
 from workbench.completion.loader import Loader, Script
 from workbench.config.optimizers import SCHEDULES, optimizer_names
+from workbench.config.schema import KEEP
 
 RUN_KEYS = ("resume", "repeat", "init_from")
 OTHER_KEY = re.compile(r"\$\{[^:{}]*\}")
@@ -35,6 +36,8 @@ def choices(config: DictConfig, key: str, shown: list[str]) -> list[str]:
         return optimizer_names(config.get("optimizers") or {})
     if key == "hparams.schedule":
         return [*SCHEDULES, *(config.get("schedules") or {}), "null"]
+    if key == "hparams.keep":
+        return list(KEEP)
     if key in RUN_KEYS:
         return [f"{_as_typed(Path(config.outputs))}/", "multirun/"]
     if isinstance(node, EnumNode):

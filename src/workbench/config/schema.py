@@ -8,6 +8,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from workbench.common.errors import ConfigError
 
 GROUPS = ("task", "data", "model", "trainer", "loggers")
+KEEP = ("best", "last")
 ABOVE_ZERO = ("batch_size", "learning_rate", "max_epochs")
 
 
@@ -24,6 +25,7 @@ class Hparams:
     schedule: str | None = "cosine"  # of the learning rate: cosine, one_cycle, a name of `schedules`, or null
     warmup_steps: int = 0  # in which the learning rate rises, before the schedule
     early_stopping_patience: int | None = None  # epochs without a better validation metric; null never stops
+    keep: str = "best"  # the weights that are tested and used: of the best epoch by task.monitor, or the last
 
     def __post_init__(self) -> None:
         for name in ABOVE_ZERO:
@@ -31,6 +33,7 @@ class Hparams:
         for name in ("gradient_clip", "early_stopping_patience"):
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "a number above 0, or null")
+        self._require("keep", self.keep in KEEP, " or ".join(KEEP))
         self._require("weight_decay", self.weight_decay >= 0, "0 or more")
         self._require("warmup_steps", self.warmup_steps >= 0, "0 or more")
 

@@ -107,8 +107,9 @@ def _best(records: Sequence[RunRecord]) -> set[Path]:
         if record.get("debug") is True or record.get("status") not in WHOLE:
             continue
         monitor, mode = _goal(record)
+        keep = str(record.get("hparams.keep") or "best")
         key = (record.get("experiment_name"), record.get("task"), record.get("data"), monitor, mode)
-        groups.setdefault(key, []).append((_value(record.folder, monitor, mode), record.folder))
+        groups.setdefault(key, []).append((_value(record.folder, monitor, mode, keep), record.folder))
     found = set[Path]()
     for values in groups.values():
         smallest = min(value for value, _ in values)
@@ -117,10 +118,10 @@ def _best(records: Sequence[RunRecord]) -> set[Path]:
     return found | {sweep / name for sweep in sweeps for name in _best_of_sweep(sweep)}
 
 
-def _value(folder: Path, monitor: str, mode: str) -> float:
-    """Return what the run's best epoch reached, the smaller the better; infinity where it has no value."""
+def _value(folder: Path, monitor: str, mode: str, keep: str) -> float:
+    """Return what the kept epoch reached, the smaller the better; infinity where it has no value."""
     try:
-        value = best_values(folder, monitor, mode, [monitor])[0]
+        value = best_values(folder, monitor, mode, [monitor], keep)[0]
     except (LookupError, OSError):
         return math.inf
     return math.inf if math.isnan(value) else value if mode == "min" else -value

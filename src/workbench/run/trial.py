@@ -53,13 +53,13 @@ def trial_folder() -> Path | None:
     return Path(config.run.dir) if config.run.dir != "." else None
 
 
-def best_values(folder: Path, monitor: str, mode: str, metrics: list[str]) -> list[float]:
-    """Return validation metrics of the epoch whose weights were kept: the best by `monitor`.
+def best_values(folder: Path, monitor: str, mode: str, metrics: list[str], keep: str = "best") -> list[float]:
+    """Return validation metrics of the epoch whose weights were kept: the best by `monitor`, or the last.
 
     Raises LookupError where the run has logged none.
     """
     rows = [row for row in read_metrics(folder) if row.axis == "epoch" and not row.name.startswith("test/")]
-    kept = _best_epoch(rows, monitor, mode)
+    kept = _best_epoch(rows, monitor if keep == "best" else "", mode)
     values = {row.name: row.value for row in rows if row.epoch == kept}
     for name in metrics:
         if name not in values:

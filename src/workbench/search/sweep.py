@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from workbench.common.errors import Interrupted
 from workbench.common.private_parts import id_in_storage
 from workbench.common.stopping import StopSignals
+from workbench.config.choose import load_plain
 from workbench.run.summary import WHOLE, status
 from workbench.run.trial import TrialNote, best_values
 from workbench.search import study as studies
@@ -162,7 +163,8 @@ class Sweep:
     def _tell(self, number: int, folder: Path, ended_as: str) -> str | None:
         """Record a trial that ended as it should; return what it lacks of the metrics, if anything."""
         try:
-            values = best_values(folder, self.goal.monitor, self.goal.mode, self.goal.metrics)
+            keep = load_plain(folder)["hparams"].get("keep", "best")  # may be what is searched
+            values = best_values(folder, self.goal.monitor, self.goal.mode, self.goal.metrics, keep)
         except LookupError as error:
             studies.tell(self.study, number, None)
             return str(error.args[0])

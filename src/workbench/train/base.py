@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from workbench.common.errors import DataError, NonFiniteLoss, UserError
+from workbench.common.errors import ConfigError, DataError, NonFiniteLoss, UserError
 from workbench.common.private_parts import start_loader_anew
 from workbench.config.optimizers import make_optimizer, make_schedule
 from workbench.distributed.gathering import mean_over_ranks
@@ -61,6 +61,10 @@ class RunTask(LightningModule):
         self._is_prepared = False
         self.has_schedules = True  # not while a checkpoint is tried, before there is a trainer
         self.step_log = StepLog()
+
+    def goal(self) -> tuple[str, str, str]:
+        """Return what chooses the weights to test and use: the metric, min or max, and `hparams.keep`."""
+        return self.monitor, self.monitor_mode, self.settings.get("keep", "best")
 
     # What a task says
 
@@ -164,7 +168,18 @@ class RunTask(LightningModule):
         return loader
 
     def val_dataloader(self) -> Any:
-        return self._divided(self.data.val_dataloader())
+        loader = self.data.val_dataloader()
+        if loader == []:
+            self._do_without_validation()
+        return self._divided(loader)
+
+    def _do_without_validation(self) -> None:
+        """Raise ConfigError for what asks for a validation split, which these data do not have."""
+        lack = "these data have no validation split"
+        if self.settings.get("early_stopping_patience") is not None:
+            raise ConfigError(f"hparams.early_stopping_patience: null is wanted: {lack}")
+        if self.goal()[2] == "best":
+            raise ConfigError(f"hparams.keep: {lack} to choose the best epoch; write hparams.keep=last")
 
     def test_dataloader(self) -> Any:
         return self._divided(self.data.test_dataloader())

@@ -1,4 +1,4 @@
-"""The two checkpoints of a run: `last.ckpt` to resume from, `best.ckpt` by the task's validation metric.
+"""The two checkpoints of a run: `last.ckpt` to resume from, `best.ckpt` to test and to use.
 
 One progress bar for a whole training, with the newest values; redrawn a few times a second at most.
 """
@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import (
 )
 from tqdm import tqdm
 
+from workbench.common.errors import ConfigError
 from workbench.common.files import give_second_name
 from workbench.common.private_parts import batches_that_stepped
 from workbench.run.folder import point_latest_at
@@ -48,24 +49,35 @@ class NetworkFirst(Callback):
 
 
 class BestAndLast(Checkpoint):
-    """Saves once an epoch; where the epoch is the best so far, the same file gets a second name."""
+    """Saves once an epoch; where the epoch is the best so far, the same file gets a second name.
 
-    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
+    With a `keep` of last every epoch counts as the best so far.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str, keep: str = "best") -> None:
         self.folder = folder
         self.monitor = monitor
+        self.keep = keep
         self.sign = 1 if mode == "max" else -1
         self.best_score = -math.inf
         self.last_is_best = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.last_is_best:  # of a resumed run, which may have been killed between the two files
+        is_kept = self.keep == "last" and trainer.ckpt_path is not None
+        if self.last_is_best or is_kept:  # of a resumed run, which may have been killed between the two files
             self._make_last_the_best(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.keep == "best":
+            require_logged(trainer, self.monitor)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metric = trainer.callback_metrics.get(self.monitor)
         score = -math.inf if metric is None else self.sign * float(metric)
-        self.last_is_best = score > self.best_score
-        self.best_score = max(score, self.best_score)
+        is_best = score > self.best_score  # never where it is not a number
+        if is_best:
+            self.best_score = score
+        self.last_is_best = is_best or self.keep == "last"
         self._save(trainer, "last.ckpt")
         if self.last_is_best:
             self._make_last_the_best(trainer)
@@ -108,7 +120,16 @@ class BestAndLast(Checkpoint):
             self.last_is_best = state_dict["last_is_best"]
 
     def _goal(self) -> list[tuple[str, Any]]:
-        return [("monitor", self.monitor), ("sign", self.sign)]
+        return [("monitor", self.monitor), ("sign", self.sign), ("keep", self.keep)]
+
+
+def require_logged(trainer: Trainer, monitor: str) -> None:
+    """Raise ConfigError for a metric to choose by that no validation logs."""
+    logged = trainer.callback_metrics
+    if monitor in logged or monitor.startswith("train") or trainer.sanity_checking:
+        return
+    there = ", ".join(sorted(name for name in logged if name.startswith("val/"))) or "no metric"
+    raise ConfigError(f"task.monitor: validation logged no {monitor}; it logged {there}")
 
 
 class StopsEarly(EarlyStopping):
@@ -117,6 +138,10 @@ class StopsEarly(EarlyStopping):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        require_logged(trainer, self.monitor)
+        super().on_validation_end(trainer, pl_module)
 
 
 REDRAWN_EVERY = 5  # steps; asking for the step each time would cost a tiny network a tenth of its speed

@@ -251,7 +251,8 @@ class SetData(Protocol):
 
     def train_dataloader(self) -> Any: ...
 
-    def val_dataloader(self) -> Any: ...
+    def val_dataloader(self) -> Any:
+        """Return the loader of the validation split; [] where there is none, for hparams.keep=last."""
 
     def test_dataloader(self) -> Any: ...
 

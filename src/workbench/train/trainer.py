@@ -93,8 +93,8 @@ def _own_callbacks(nodes: Any, trusted: list[str], folder: Path) -> list[Callbac
 
 
 def checkpointing(config: DictConfig, task: RunTask, folder: Path) -> list[Callback]:
-    """Keep the best weights by the task's validation metric, and the last epoch to resume from."""
-    checkpoint = BestAndLast(folder / "checkpoints", task.monitor, task.monitor_mode)
+    """Keep the weights to test and use by `hparams.keep`, and the last epoch to resume from."""
+    checkpoint = BestAndLast(folder / "checkpoints", *task.goal())
     patience = config.hparams.early_stopping_patience
     if patience is None:
         return [checkpoint]
