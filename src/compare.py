@@ -55,7 +55,7 @@ def _table(
     from patchsets.anomaly.comparison import REPEATED, compare_runs
     from patchsets.task.anomaly import AnomalyTask
     from workbench.history.comparison import compare_metrics
-    from workbench.history.repetitions import is_repeated
+    from workbench.run.trial import is_repeated
 
     find_anomalies = all(issubclass(get_class(cell.config.task["_target_"]), AnomalyTask) for cell in cells)
     same_images = {key for key in cells[0].varied if is_repeated(key)} <= {REPEATED}

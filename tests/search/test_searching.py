@@ -67,6 +67,8 @@ def test_what_fails_is_named_with_its_log_and_the_rest_goes_on(
     assert "trial 1 failed: no such luck" in shown
     assert f"log: {tmp_path}/grid/1" in shown
     assert results(tmp_path / "grid")["failed_trials"] == ["1"]
+    states = {row["trial"]: row["state"] for row in rows_of(tmp_path / "grid")}
+    assert states == {"0": "finished", "1": "failed"} | {str(n): "finished" for n in range(2, 6)}
     again = Trials()
     assert sweep(tmp_path / "grid", again, *GRID) == 0
     assert (again.folders, again.resumed) == (["1"], [True])
@@ -83,8 +85,8 @@ def test_a_study_counts_finished_trials_and_goes_on_with_a_farther_goal(tmp_path
     assert more.folders == ["5", "6"]
     figures = {path.name for path in (tmp_path / "study" / "figures").iterdir()}
     assert figures == {"history.png", "parallel_coordinates.png", "val_loss by learning_rate.png"}
-    with (tmp_path / "study" / "trials.csv").open() as file:
-        losses = [float(row["val/loss"]) for row in csv.DictReader(file)]
+    done = [row for row in rows_of(tmp_path / "study") if row["state"] == "finished"]
+    losses = [float(row["val/loss"]) for row in done]
     assert losses == sorted(losses)
     assert len(losses) == 6
 
@@ -101,6 +103,7 @@ def test_a_stopped_search_asks_for_what_an_uninterrupted_one_does(
     assert sweep(tmp_path / "whole", whole, *STUDY) == 0
     assert sweep(tmp_path / "stopped", stopped, *STUDY) == 130
     assert "the same command goes on with it" in capsys.readouterr().out
+    assert len(rows_of(tmp_path / "stopped")) == 2
     assert sweep(tmp_path / "stopped", rest, *STUDY) == 0
     assert stopped.rates == whole.rates[:3]
     assert rest.rates[0] == whole.rates[2]
@@ -192,7 +195,8 @@ def test_a_finished_run_is_finished_whatever_it_logged(
     assert sweep(tmp_path / "grid", trials, *words) == 0
     said = capsys.readouterr().out
     assert len(trials.rates) == 11 and results(tmp_path / "grid")["finished_trials"] == 11
-    assert "trial 3: finished, the run logged no val/loss; it logged no metric of an epoch" in said
+    assert "trial 3: finished, test/loss 1.42857, test/accuracy 0.53\n" in said  # nothing is sought here
+    assert "trial  seed  test/loss  test/accuracy" in said
     assert "best" not in said and "failed" not in said
     assert {row["state"] for row in rows_of(tmp_path / "grid")} == {"finished"}
     again = Trials()
@@ -243,6 +247,8 @@ def test_a_choice_among_seeds_is_made_by_their_mean(
 def test_the_table_holds_all_digits_test_metrics_seconds_and_folders(tmp_path: Path) -> None:
     assert sweep(tmp_path / "grid", Trials(), "hparams.learning_rate=0.0012345678901,1e-2") == 0
     first, _ = rows_of(tmp_path / "grid")
+    accuracy = 1 / (1 + float(first["val/loss"]))
+    assert float(first["val/accuracy"]) == accuracy  # of the epoch that was kept, also where nobody seeks it
     assert first["learning_rate"] == "0.0012345678901" and first["folder"] == str(tmp_path / "grid/0")
     assert float(first["val/loss"]) == (math.log10(0.0012345678901) + 3) ** 2 == float(first["test/loss"])
     assert first["state"] == "finished" and float(first["seconds"]) >= 0

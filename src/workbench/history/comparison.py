@@ -13,15 +13,14 @@ from workbench.history.repetitions import (
     difference,
     estimate,
     holm,
-    is_repeated,
     ratio_of,
     split_of,
 )
 from workbench.run.summary import read_summary
+from workbench.run.trial import is_averaged, is_repeated
 from workbench.train.summary_table import lower_is_better, no_better
 
 BESIDE = 4  # metrics that stand beside the one that is compared; the CSV has them all
-BOUNDS = ("_low", "_high")  # ends of an interval, whose mean says nothing
 
 
 @dataclass
@@ -81,8 +80,7 @@ def _rows(runs: Iterable[tuple[Mapping[str, str], Path]]) -> list[Row]:
 def _names(rows: Sequence[Row]) -> list[str]:
     """Return the metrics of the test split that some run has, in the order in which runs tell them."""
     names = dict.fromkeys(name for row in rows for run in row.runs.values() for name in run)
-    tested = [name.removeprefix("test/") for name in names if name.startswith("test/")]
-    return [name for name in tested if "/" not in name and not name.endswith(BOUNDS)]
+    return [name.removeprefix("test/") for name in names if is_averaged(name)]
 
 
 def _chosen(rows: Sequence[Row], metric: str) -> str:

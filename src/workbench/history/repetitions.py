@@ -14,15 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.common.files import read_json
+from workbench.run.trial import SPLITS
 
-SPLITS = ("split_seed", "fold", "repetition")  # last parts of keys that change which examples are trained on
 CONFIDENCE = 0.95
 Repetition = tuple[tuple[str, str], ...]  # the keys that repeat a run, with their values
-
-
-def is_repeated(key: str) -> bool:
-    """Tell a key whose values are averaged over: `seed`, `data.fold` and the like."""
-    return key.rpartition(".")[2] in ("seed", *SPLITS)
 
 
 def split_of(repetition: Repetition) -> Repetition:

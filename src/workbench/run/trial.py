@@ -58,14 +58,19 @@ def best_values(folder: Path, monitor: str, mode: str, metrics: list[str], keep:
 
     Raises LookupError where the run has logged none.
     """
-    rows = [row for row in read_metrics(folder) if row.axis == "epoch" and not row.name.startswith("test/")]
-    kept = _best_epoch(rows, monitor if keep == "best" else "", mode)
-    values = {row.name: row.value for row in rows if row.epoch == kept}
+    values = kept_values(folder, monitor, mode, keep)
     for name in metrics:
         if name not in values:
             known = ", ".join(sorted(values)) or "no metric of an epoch"
             raise LookupError(f"the run logged no {name}; it logged {known}")
     return [values[name] for name in metrics]
+
+
+def kept_values(folder: Path, monitor: str, mode: str, keep: str = "best") -> dict[str, float]:
+    """Return what a run logged of the epoch whose weights were kept, by name."""
+    rows = [row for row in read_metrics(folder) if row.axis == "epoch" and not row.name.startswith("test/")]
+    kept = _best_epoch(rows, monitor if keep == "best" else "", mode)
+    return {row.name: row.value for row in rows if row.epoch == kept}
 
 
 def _best_epoch(rows: list[Row], monitor: str, mode: str) -> int:
@@ -114,3 +119,17 @@ def presets(group: str) -> dict[str, str]:
         if named:
             found.setdefault(named[1], path.stem)
     return found
+
+
+# Last parts of keys that change which examples are trained on and tested.
+SPLITS = ("split_seed", "fold", "repetition")
+
+
+def is_repeated(key: str) -> bool:
+    """Tell a key whose values are averaged over: `seed`, `data.fold` and the like."""
+    return key.rpartition(".")[2] in ("seed", *SPLITS)
+
+
+def is_averaged(name: str) -> bool:
+    """Tell a metric of the whole test split from the ends of an interval, and from one of a class or kind."""
+    return name.startswith("test/") and name.count("/") == 1 and not name.endswith(("_low", "_high"))

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 from workbench.common.redaction import redact
 from workbench.common.table import render
 from workbench.config.command import train_command
-from workbench.search.results import Results
+from workbench.run.trial import is_averaged, is_repeated
+from workbench.search.results import SHOWN, Results
 from workbench.search.study import folder_name
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-REPEATED = {"seed", "split_seed", "fold", "repetition"}  # last parts of keys that repeat a run
-SHOWN = 5  # metrics of a table; trials.csv has them all
-BOUNDS = ("_low", "_high")  # ends of an interval, whose mean says nothing
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Repeats:
     def __init__(self, results: Results) -> None:
         self.results = results
         self.parameters = results.space.parameters
-        self.repeated = [p.name for p in self.parameters if p.name.rpartition(".")[2] in REPEATED]
+        self.repeated = [p.name for p in self.parameters if is_repeated(p.name)]
         self.chosen = [p.name for p in self.parameters if p.name not in self.repeated]
 
     def groups(self) -> list[Group]:
@@ -123,4 +120,4 @@ def _mean(values: Sequence[float]) -> Mean:
 
 
 def _is_shown(name: str, sought: Sequence[str]) -> bool:
-    return name in sought or (name.startswith("test/") and name.count("/") == 1 and not name.endswith(BOUNDS))
+    return name in sought or is_averaged(name)

@@ -50,6 +50,8 @@ class Report:
     def ended(self, job: Job, error: str | None, lack: str | None) -> None:
         """Say how a trial ended, and what it lacks of the metrics; keep the best so far on disk."""
         trial = self.study.get_trials(deepcopy=False)[job.trial.number]
+        if lack and self.repeats.repeated and not self.repeats.chosen:  # nothing is sought among folds
+            lack = ", ".join(f"{name} {value:.6g}" for name, value in self.results.tested(trial).items())
         shown = f"failed: {error}" if error else f"{self.results.state(trial)}, {lack or self._values(trial)}"
         print(f"trial {job.folder.name}: {shown}", flush=True)
         with self._alone():
@@ -85,6 +87,11 @@ class Report:
         best = self.repeats.best(groups)
         describe = self.repeats.description
         return self.results.write_best([describe(best)] if best else [], [describe(one) for one in groups])
+
+    def write_table(self) -> None:
+        """Write trials.csv with what there is so far."""
+        with self._alone():
+            self.results.write_table()
 
     def show(self) -> None:
         """Print the table of trials, what failed with its log, and the best command."""

@@ -14,9 +14,11 @@ import yaml
 from workbench.common.files import appearing_whole
 from workbench.common.redaction import redact
 from workbench.common.table import render
+from workbench.config.choose import load_plain
 from workbench.config.command import train_command
+from workbench.run.folder import is_run_folder
 from workbench.run.summary import read_summary
-from workbench.run.trial import RESULTS, TABLE
+from workbench.run.trial import RESULTS, TABLE, is_averaged, kept_values
 from workbench.search import study as studies
 from workbench.search.space import Space
 
@@ -46,6 +48,7 @@ class Job:
 
 
 LONGEST = 30  # characters of a value in the table
+SHOWN = 5  # metrics of a table; trials.csv has them all
 
 
 class Results:
@@ -91,7 +94,9 @@ class Results:
         return redact(train_command([*self.fixed_words(), *self.space.words(trial.params)]))
 
     def state(self, trial: "FrozenTrial") -> str:
-        """Return finished or pruned; the study calls pruned too what finished without the metric."""
+        """Return finished, pruned or failed; the study calls pruned too what finished without the metric."""
+        if trial.state.name == "FAIL":
+            return "failed"
         if trial.state.name != "PRUNED" or self._summary(trial).get("status") == "finished":
             return "finished"
         return "pruned"
@@ -102,25 +107,37 @@ class Results:
         reached = self._summary(trial).get("metrics", {})
         return sought | {name: value for name, value in reached.items() if name.startswith("test/")}
 
+    def tested(self, trial: "FrozenTrial") -> dict[str, float]:
+        """Return the metrics of the whole test split."""
+        return {name: value for name, value in self.metrics(trial).items() if is_averaged(name)}
+
     def _summary(self, trial: "FrozenTrial") -> dict[str, Any]:
         return read_summary(self.folder / studies.folder_name(trial))
 
     def rows(self) -> list[list[str]]:
         """Return a table of the finished trials, the best first, under a row of names."""
         names = [parameter.name for parameter in self.space.parameters]
-        rows = [["trial", *(name.removeprefix("hparams.") for name in names), *self.goal.metrics, ""]]
-        for trial in self.ranked():
+        trials = self.ranked()
+        metrics = self.goal.metrics
+        if not any(trial.values for trial in trials):  # without validation nothing that is sought
+            metrics = list(dict.fromkeys(name for trial in trials for name in self.tested(trial)))[:SHOWN]
+        rows = [["trial", *(name.removeprefix("hparams.") for name in names), *metrics, ""]]
+        for trial in trials:
             values = [_short(trial.params.get(name)) for name in names]
-            reached = [f"{value:.6g}" for value in trial.values or []]
-            reached += ["-"] * (len(self.goal.metrics) - len(reached))
+            found = self.metrics(trial)
+            reached = [f"{found[name]:.6g}" if name in found else "-" for name in metrics]
             pruned = "pruned" if self.state(trial) == "pruned" else ""
             rows.append([studies.folder_name(trial), *values, *reached, pruned])
         return rows
 
     def write_table(self) -> None:
-        """Write trials.csv: all digits of what each finished trial reached, its seconds, its run folder."""
-        trials = self.ranked()
-        metrics = list(dict.fromkeys([*self.goal.metrics, *(m for t in trials for m in self.metrics(t))]))
+        """Write trials.csv: of each trial its state, every metric with all digits, seconds and run folder.
+
+        Metrics are those of the epoch whose weights were kept, and of the test.
+        """
+        trials = [*self.ranked(), *self.failed()]
+        reached = {trial.number: self._kept(trial) | self.metrics(trial) for trial in trials}
+        metrics = dict.fromkeys([*self.goal.metrics, *(name for each in reached.values() for name in each)])
         names = {
             parameter.name: parameter.name.removeprefix("hparams.") for parameter in self.space.parameters
         }
@@ -130,7 +147,7 @@ class Results:
                 "trial": studies.folder_name(trial),
                 "state": self.state(trial),
                 **{short: trial.params.get(name) for name, short in names.items()},
-                **self.metrics(trial),
+                **reached[trial.number],
                 "seconds": _seconds(self._summary(trial)),
                 "folder": str(self.folder / studies.folder_name(trial)),
             }
@@ -138,6 +155,13 @@ class Results:
         ]
         with appearing_whole(self.folder / TABLE) as temporary:
             temporary.write_text(render(rows, columns, "csv") + "\n", encoding="utf-8")
+
+    def _kept(self, trial: "FrozenTrial") -> dict[str, float]:
+        folder = self.folder / studies.folder_name(trial)
+        if not is_run_folder(folder):
+            return {}
+        keep = load_plain(folder).get("hparams", {}).get("keep", "best")  # may be what is searched
+        return kept_values(folder, self.goal.monitor, self.goal.mode, keep)
 
     def write_best(self, best: Sequence[Any] | None = None, repeats: Sequence[Any] = ()) -> None:
         """Write optimization_results.yaml: the best so far, and what failed.

@@ -63,6 +63,7 @@ class Sweep:
                     self._run_some()
             except (Interrupted, KeyboardInterrupt, SystemExit) as stop:
                 self._break_off()
+                self.report.write_table()
                 self.parent.close("interrupted")
                 self.report.tell_how_to_go_on()
                 raise SystemExit(
@@ -163,7 +164,7 @@ class Sweep:
     def _tell(self, number: int, folder: Path, ended_as: str) -> str | None:
         """Record a trial that ended as it should; return what it lacks of the metrics, if anything."""
         try:
-            keep = load_plain(folder)["hparams"].get("keep", "best")  # may be what is searched
+            keep = load_plain(folder).get("hparams", {}).get("keep", "best")  # may be what is searched
             values = best_values(folder, self.goal.monitor, self.goal.mode, self.goal.metrics, keep)
         except LookupError as error:
             studies.tell(self.study, number, None)
