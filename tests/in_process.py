@@ -41,6 +41,10 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return [preset, "data=max_regression"]
     if preset == "data=folder":
         return [preset, f"data.root={make_folder(folder / 'images')}"]
+    if preset == "data=features":
+        return [preset, f"data.root={make_feature_bags(folder / 'bags')}"]
+    if preset == "data=mil":
+        return [preset, f"data.root={make_mil_file(folder / 'mil.npz')}", "data.val_fraction=0.3"]
     group, _, option = preset.partition("=")
     if (group == "model" and option in DETECTORS) or (group == "task" and option in DETECTORS.values()):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -72,6 +76,28 @@ def make_folder(root: Path) -> Path:
             pixels = random.integers(0, 120, (24, 20 + number), dtype=np.uint8) + 120 * (name == "light")
             Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.png")
     return root
+
+
+def make_feature_bags(root: Path) -> Path:
+    """Write a few bags of random features of two classes, and their table."""
+    random = np.random.default_rng(0)
+    root.mkdir(parents=True)
+    for number in range(16):
+        np.save(root / f"{number}.npy", random.normal(size=(3 + number % 4, 5)).astype(np.float32))
+    lines = ["path,label", *(f"{number},{'ab'[number % 2]}" for number in range(16))]
+    (root / "bags.csv").write_text("\n".join(lines))
+    return root
+
+
+def make_mil_file(path: Path) -> Path:
+    """Write 20 bags of random vectors of two classes, whose folds are 2 in each of 2 repetitions."""
+    random = np.random.default_rng(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first = np.arange(20) < 10
+    test = np.array([[first, ~first], [~first, first]])
+    values = random.normal(size=(60, 5)).astype(np.float32)
+    np.savez(path, values=values, lengths=np.full(20, 3), label=np.arange(20) % 2, test=test)
+    return path
 
 
 def make_anomaly_folder(root: Path) -> Path:

@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -220,29 +220,37 @@ def _draw_folds(stratum: np.ndarray, together: Sequence[str], folds: int, seed: 
     return fold
 
 
-def _check_apart(group: Sequence[str] | None, part: np.ndarray, parts: str) -> None:
-    """Raise DataError naming every group that is in several parts."""
+def torn(group: Sequence[str] | None, part: Sequence[Any] | None) -> list[str]:
+    """Return the groups that are in several parts, such as splits or folds, and in which."""
     found: dict[str, set[str]] = defaultdict(set)
-    for name, where in zip(group or [], part.tolist(), strict=False):
+    for name, where in zip(group or [], part or [], strict=False):
         found[name].add(str(where))
-    if torn := [f"{name} ({', '.join(sorted(where))})" for name, where in found.items() if len(where) > 1]:
-        raise DataError(f"{len(torn)} groups are in two {parts}, put each into one: {'; '.join(torn)}")
+    return [f"{name} ({', '.join(sorted(where))})" for name, where in found.items() if len(where) > 1]
+
+
+def _check_apart(group: Sequence[str] | None, part: np.ndarray, parts: str) -> None:
+    if found := torn(group, part.tolist()):
+        raise DataError(f"{len(found)} groups are in two {parts}, put each into one: {'; '.join(found)}")
+
+
+def lacking(parts: dict[str, np.ndarray], examples: Examples) -> list[str]:
+    """Say which classes are missing from which parts; of several labels, those missing from train alone."""
+    missing = {part: _missing(examples.label[rows], examples.classes) for part, rows in parts.items()}
+    return [
+        f"{part} has no {', '.join(names)}"
+        for part, names in missing.items()
+        if names and (examples.label.ndim == 1 or part == "train")
+    ]
 
 
 def _check_classes(parts: dict[str, np.ndarray], examples: Examples, together: Sequence[str]) -> None:
-    """Raise DataError naming every class that is missing from a part; of several labels, from train alone."""
-    lacking: dict[str, list[str]] = {}
-    for part, rows in parts.items():
-        missing = _missing(examples.label[rows], examples.classes)
-        if missing and (examples.label.ndim == 1 or part == "train"):
-            lacking[part] = missing
-    if lacking:
-        names = sorted(set().union(*lacking.values()), key=list(examples.classes).index)
-        counts = ", ".join(f"{name} ({_different(name, examples, together)})" for name in names)
-        where = "; ".join(f"{part} has no {', '.join(missing)}" for part, missing in lacking.items())
+    """Raise DataError naming every class that is missing from a part."""
+    if found := lacking(parts, examples):
+        names = {name for rows in parts.values() for name in _missing(examples.label[rows], examples.classes)}
+        counts = [f"{n} ({_different(n, examples, together)})" for n in examples.classes if n in names]
         raise DataError(
-            f"too few different examples of {counts} to be everywhere: {where}; add some, or change "
-            "data.val_fraction, data.test_fraction, data.folds or data.split_seed"
+            f"too few different examples of {', '.join(counts)} to be everywhere: {'; '.join(found)}; add "
+            "some, or change data.val_fraction, data.test_fraction, data.folds or data.split_seed"
         )
 
 

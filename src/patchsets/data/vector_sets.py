@@ -15,16 +15,19 @@ from patchsets.set_module import Sets
 from workbench.common.limits import AboveZero
 from workbench.train.loading import SplitLoaders, hash_of
 
+TO_FLOAT = (torch.uint8, torch.float16, torch.bfloat16)
+
 
 @dataclass(frozen=True)
 class LabelledSets:
-    """Elements `[T, D]` (uint8 is scaled later), sizes, labels, rows `[B]`, what each element is `[T]`."""
+    """Elements `[T, D]` (uint8 is scaled later), sizes, labels, rows `[B]`, what is known of each element."""
 
     values: Tensor
     lengths: Tensor
     label: Tensor
-    element_label: Tensor
+    element_label: Tensor | None  # [T]
     index: Tensor
+    positions: Tensor | None = None  # [T, 2] as in Batch
 
     def take(self, rows: Tensor) -> "LabelledSets":
         """Return some of the sets, packed anew in one step."""
@@ -34,14 +37,14 @@ class LabelledSets:
             lengths.cumsum(0) - lengths, lengths
         )
         element = torch.repeat_interleave(begin, lengths) + place
-        return LabelledSets(
-            self.values[element], lengths, self.label[rows], self.element_label[element], self.index[rows]
-        )
+        known, where = (None if p is None else p[element] for p in (self.element_label, self.positions))
+        return LabelledSets(self.values[element], lengths, self.label[rows], known, self.index[rows], where)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "LabelledSets":
         """Move them; Lightning calls this for every batch."""
-        parts = (getattr(self, part.name) for part in fields(self))
-        return LabelledSets(*(part.to(device, non_blocking=non_blocking) for part in parts))
+        parts: dict[str, Tensor | None] = {part.name: getattr(self, part.name) for part in fields(self)}
+        known = {name: part for name, part in parts.items() if part is not None}
+        return replace(self, **{n: p.to(device, non_blocking=non_blocking) for n, p in known.items()})
 
     def pin_memory(self) -> "LabelledSets":
         """Pin the elements; a loader calls this where there is a GPU."""
@@ -71,8 +74,10 @@ class VectorSets(SplitLoaders):
 
     def make_batch(self, raw: LabelledSets, training: bool) -> Batch:
         """Make sets of float values; bytes are scaled to 0 to 1."""
-        values = raw.values.float() / 255 if raw.values.dtype == torch.uint8 else raw.values
-        return Batch(Sets(values, raw.lengths), raw.label, raw.index, element_label=raw.element_label)
+        values = raw.values.float() if raw.values.dtype in TO_FLOAT else raw.values
+        if raw.values.dtype == torch.uint8:
+            values = values / 255
+        return Batch(Sets(values, raw.lengths), raw.label, raw.index, raw.positions, raw.element_label)
 
     def image(self, split: str, index: int) -> np.ndarray | None:
         """Return None: a vector has no image."""

@@ -42,10 +42,10 @@ def need_extra(module: str, extra: str, where: str) -> None:
         )
 
 
-def data_root(root: str | None) -> Path:
-    """Return the folder that holds the images; raise ConfigError where none was named."""
+def data_root(root: str | None, what: str = "folder holds the images") -> Path:
+    """Return the folder, or file, that holds the data; raise ConfigError where none was named."""
     if not root:
-        raise ConfigError("data.root: say which folder holds the images: data.root=... or DATASET=...")
+        raise ConfigError(f"data.root: say which {what}: data.root=... or DATASET=...")
     return Path(root).expanduser()
 
 

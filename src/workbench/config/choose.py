@@ -36,10 +36,10 @@ def choose_config(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def _check_root(data: Any) -> None:
-    """Refuse a folder of images that is not there; a model is loaded without it, so this is no part of it."""
+    """Refuse data that are not there; a model is loaded without them, so this is no part of it."""
     if not isinstance(data, DictConfig) or "root" not in data:
         return
-    if not data_root(data.root).is_dir():
+    if not data_root(data.root).exists():
         raise ConfigError(f"data.root: there is no folder {data.root}")
 
 
