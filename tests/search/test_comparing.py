@@ -2,17 +2,21 @@
 
 import csv
 import json
+import weakref
 from pathlib import Path
 
 import pytest
 import yaml
 from in_process import start
+from omegaconf import DictConfig
 from pretend import sweep
 from scipy import stats
 
 import compare
 from workbench.common.errors import Interrupted
+from workbench.train.base import RunTask
 from workbench.train.experiment import run
+from workbench.train.training import build_task
 
 OWN = """
 import torch
@@ -60,8 +64,18 @@ def folders(place: Path) -> list[Path]:
 
 
 def test_any_task_is_compared_over_folds(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    left: list[int] = []
+    tasks: list[weakref.ref[RunTask]] = []
+
+    def remember(config: DictConfig) -> RunTask:
+        left.append(sum(task() is not None for task in tasks))
+        task = build_task(config)
+        tasks.append(weakref.ref(task))
+        return task
+
+    monkeypatch.setattr("workbench.train.training.build_task", remember)
     table = tmp_path / "tables" / "table.csv"
     assert (
         compare.compare([*words, MODELS, FOLDS, f"output={table}", f"output={table.with_suffix('.tex')}"])
@@ -70,6 +84,7 @@ def test_any_task_is_compared_over_folds(
     said = capsys.readouterr().out
     assert "[4/4] model=attention_pool data.fold=1" in said and "corrected resampled t-test" in said
     assert "epoch" not in said  # which stands in each run's console.txt
+    assert left == [0, 0, 0, 0]  # no run keeps the data of one before
     runs = {}
     for folder in folders(tmp_path):
         config = yaml.safe_load((folder / "config.yaml").read_text())

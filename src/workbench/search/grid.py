@@ -24,7 +24,7 @@ from workbench.config.choose import choose_config
 from workbench.config.hparams import drop_unread, refuse_unread
 from workbench.run.folder import is_run_folder, name_folder
 from workbench.search.finished import KnownRuns
-from workbench.search.processes import CONSOLE, devices_of, run_each, why_it_failed
+from workbench.search.processes import CONSOLE, devices_of, memory_freed, run_each, why_it_failed
 from workbench.search.space import Choices, Range, read_space
 
 Train = Callable[[DictConfig], object]
@@ -109,7 +109,8 @@ def _run(cell: Cell, folder: Path, known: KnownRuns, train: Train) -> str | None
     if devices_of(cell.config.trainer) > 1:
         _, result = next(run_each([(0, [*cell.words], folder)], slots=1))
     else:
-        result = _run_here(cell, folder, train)
+        with memory_freed():
+            result = _run_here(cell, folder, train)
     if error := why_it_failed(folder, result):
         if is_run_folder(folder) or (folder / CONSOLE).stat().st_size:
             return f"{error} ({typed(folder)})"
