@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+def keep_of(folder: Path) -> str:
+    """Return which weights a trial kept, which may be what is searched: best or last."""
+    plain = load_plain(folder) if is_run_folder(folder) else {}
+    return str(plain.get("hparams", {}).get("keep", "best"))
+
+
 @dataclass(frozen=True)
 class Goal:
     """What is sought: `metrics` at the epoch that `monitor` chose; `n_trials` is None for all of a grid."""
@@ -158,10 +164,7 @@ class Results:
 
     def _kept(self, trial: "FrozenTrial") -> dict[str, float]:
         folder = self.folder / studies.folder_name(trial)
-        if not is_run_folder(folder):
-            return {}
-        keep = load_plain(folder).get("hparams", {}).get("keep", "best")  # may be what is searched
-        return kept_values(folder, self.goal.monitor, self.goal.mode, keep)
+        return kept_values(folder, self.goal.monitor, self.goal.mode, keep_of(folder))
 
     def write_best(self, best: Sequence[Any] | None = None, repeats: Sequence[Any] = ()) -> None:
         """Write optimization_results.yaml: the best so far, and what failed.

@@ -12,14 +12,13 @@ from omegaconf import DictConfig
 from workbench.common.errors import Interrupted
 from workbench.common.private_parts import id_in_storage
 from workbench.common.stopping import StopSignals
-from workbench.config.choose import load_plain
 from workbench.run.summary import WHOLE, status
 from workbench.run.trial import TrialNote, best_values
 from workbench.search import study as studies
 from workbench.search.mlflow_parent import Parent
 from workbench.search.processes import Launching, why_it_failed
 from workbench.search.report import Report
-from workbench.search.results import Goal, Job
+from workbench.search.results import Goal, Job, keep_of
 from workbench.search.samplers import make_sampler
 from workbench.search.space import Choices, Space
 from workbench.search.study import is_file
@@ -164,8 +163,9 @@ class Sweep:
     def _tell(self, number: int, folder: Path, ended_as: str) -> str | None:
         """Record a trial that ended as it should; return what it lacks of the metrics, if anything."""
         try:
-            keep = load_plain(folder).get("hparams", {}).get("keep", "best")  # may be what is searched
-            values = best_values(folder, self.goal.monitor, self.goal.mode, self.goal.metrics, keep)
+            values = best_values(
+                folder, self.goal.monitor, self.goal.mode, self.goal.metrics, keep_of(folder)
+            )
         except LookupError as error:
             studies.tell(self.study, number, None)
             return str(error.args[0])
