@@ -19,6 +19,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from patchsets.set_module import Sets
+from patchsets.set_module.segment import segment_mean
+
 
 def flip(images: Tensor) -> Tensor:
     return images.flip(-1)
@@ -57,6 +60,18 @@ def hinge(logits: Tensor, label: Tensor) -> Tensor:
 
 def square_root(step: int, steps: int, start: float = 1.0) -> float:
     return start / (step + 1) ** 0.5
+
+
+class ByPlace(torch.nn.Module):
+    def __init__(self, patch_shape: tuple[int, int, int], out_features: int, **named: object) -> None:
+        super().__init__()
+        self.given = patch_shape, named
+        self.classify = torch.nn.Linear(2, out_features)
+
+    def forward(self, sets: Sets) -> Tensor:
+        assert sets.values.shape[1:] == self.given[0] and sets.places.abs().max() == 1
+        brightest = sets.with_values(sets.values.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * sets.places)
+        return self.classify(segment_mean(brightest))
 
 
 def wrong(logits: Tensor, label: Tensor) -> Tensor:
@@ -138,6 +153,11 @@ def test_a_callback_and_an_optimizer_of_ones_own(own: str, outputs: Path, tmp_pa
     assert len((tmp_path / "steps").read_text()) == len(steps) > 0
     last = torch.load(the_run(outputs) / "checkpoints/last.ckpt", weights_only=True)
     assert last["optimizer_states"][0]["param_groups"][0]["power"] == 0.5
+
+
+def test_a_network_of_ones_own_takes_patches_and_their_places(own: str, outputs: Path) -> None:
+    metrics = run(outputs, own, "model._target_=own_parts.ByPlace")
+    assert "test/loss" in metrics and (the_run(outputs) / "figures" / "attention.png").is_file()
 
 
 def test_augmentation_is_drawn_by_the_seed(own: str, outputs: Path) -> None:

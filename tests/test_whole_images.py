@@ -54,6 +54,8 @@ def test_images_of_different_sizes_are_refused(place: Path, monkeypatch: pytest.
         (["model=attention_pool", "data.patch_size=null"], "data.patch_size=null makes none: give one"),
         (["task=mnist_a", "model=deep_sets"], "data.patch_size=null makes none: give one"),
         (["task=regression", "data=bags", "model=cnn"], "whole images, and these data have none"),
+        (["data=bags", "model=patch_cnn"], "takes patches of images, and these data have none"),
+        (["model=patch_cnn", "data.patch_size=null"], "data.patch_size=null makes none: give one"),
         (["data=anomaly_demo", "model=deep_sets"], "these data are whole images, or take model=cnn"),
         (["model=vae", "data.patch_size=null"], "VariationalAutoencoder finds anomalies"),
         (["data=folder", "data.root=null"], "data.root: say which folder"),

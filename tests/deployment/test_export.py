@@ -10,10 +10,13 @@ import torch
 from in_process import start
 from torch import nn
 
+from patchsets.data.folder import Folder
 from patchsets.data.image_sets import labelled
-from patchsets.data.patches import PatchCutter
-from patchsets.model.attention_pool import AttentionPool
-from patchsets.task.deployed_classifier import Classifier, grey
+from patchsets.data.patches import Edge
+from patchsets.model.deep_sets import DeepSets
+from patchsets.model.patch_cnn import PatchCnn
+from patchsets.model.set_transformer import SetTransformer
+from patchsets.task.deployed_classifier import Classifier, _preparation, grey
 from workbench.common.errors import UserError
 from workbench.models.load import with_model
 from workbench.portable.model import load_model
@@ -37,21 +40,31 @@ def test_the_description_says_what_is_inside(run_folder: Path) -> None:
     assert described["run"] == run_folder.name
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_patches_of_any_number_and_size_of_images(channels: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("edge", ["drop", "pad", "shift"])
+@pytest.mark.parametrize(("takes", "channels"), [("vectors", 1), ("reduced", 3), ("patches", 3)])
+def test_patches_of_any_number_and_size_of_images(
+    takes: str, channels: int, edge: Edge, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    cutter = PatchCutter(4, 3)
-    network = AttentionPool(cutter.num_features(channels), 3, width=8, depth=1).eval()
-    description = {"kind": "classification", "preprocessing": {"size": None, "smallest": 4}}
-    module = Classifier(network, channels, [], cutter.cut_all)
+    data = Folder(1, 0, None, patch_size=4, stride=3, edge=edge)
+    cutter, data.as_patches = data.cutter, takes == "patches"
+    assert cutter is not None
+    features = cutter.num_features(channels)
+    network = {
+        "vectors": lambda: SetTransformer(features, 3, width=8, depth=1, heads=2),
+        "reduced": lambda: DeepSets(features, 3, width=8, depth=1, pool=["max", "std"]),
+        "patches": lambda: PatchCnn((channels, 4, 4), 3, width=4, depth=2, place_features=2),
+    }[takes]().eval()
+    description = {"kind": "classification", "preprocessing": {"size": None, "smallest": cutter.smallest}}
+    module = Classifier(network, channels, [], _preparation(data))
     model = load_model(export.write_model(module, description, tmp_path))
     random = np.random.default_rng(0)
-    for number, height, width in [(1, 9, 9), (5, 12, 30)]:
+    for number, height, width in [(1, 9, 9), (5, 12, 30), (2, 4, 5), (1, 4, 4)]:
         images = random.integers(0, 256, (number, height, width, 3), dtype=np.uint8)
         known = grey(torch.from_numpy(images)).numpy() if channels == 1 else images
-        sets, _ = cutter.cut(labelled(list(known), np.zeros(number)).images)
+        batch = data.make_batch(labelled(list(known), np.zeros(number)), training=False)
         with torch.no_grad():
-            expected = network(sets).softmax(dim=1).numpy()
+            expected = network(batch.input).softmax(dim=1).numpy()
         np.testing.assert_allclose(model(images)["probability"], expected, atol=1e-6)
 
 

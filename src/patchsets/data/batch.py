@@ -11,7 +11,7 @@ from patchsets.set_module import Sets
 class Batch:
     """B labelled sets; T elements in all."""
 
-    sets: Sets  # values [T, D]
+    sets: Sets  # values [T, D], or patches [T, C, h, w] with their places for a network that takes these
     label: Tensor  # [B] class, or number to regress
     index: Tensor  # [B] row of each example in its split
     positions: Tensor | None = None  # [T, 2] top-left pixel (y, x) of each patch in its image

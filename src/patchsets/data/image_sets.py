@@ -1,5 +1,6 @@
 """Labelled images: they travel whole, and become sets of patches on the device, or stay whole."""
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +11,12 @@ from torch import Tensor
 from patchsets.data.batch import Batch, ImageBatch
 from patchsets.data.draws import example_keys
 from patchsets.data.images import Augment, Images, Preprocess, preprocessed
-from patchsets.data.patches import Number, PatchCount, PatchCutter
+from patchsets.data.patches import Edge, Number, PatchCount, PatchCutter
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
 from workbench.train.loading import SplitLoaders, hash_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,15 @@ class ImageSets(SplitLoaders):
 
     `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
     images stay whole (`ImageBatch`); they have one size then. A subclass says in `read` what the three splits
-    are, and sets `classes`. `augment` changes whole training images `[B, C, H, W]` in 0..1 before they are
-    cut, on their device; it draws from torch's generator, which a run seeds for each batch.
+    are, and sets `classes`. `edge`, `coordinates` and `min_contrast` are those of PatchCutter. `augment`
+    changes whole training images `[B, C, H, W]` in 0..1 before they are cut, on their device; it draws from
+    torch's generator, which a run seeds for each batch.
     """
 
     classes: list[str]
     epoch = 0  # which a run says before each batch; with the seed it decides which patches are drawn
+    patch_shape: tuple[int, int, int]  # channels, height, width; known after setup
+    as_patches = False  # whether batches hold patches as they are, not as vectors; a task says so
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class ImageSets(SplitLoaders):
         min_contrast: float = 0.0,
         num_workers: int = 0,
         augment: Augment | None = None,
+        edge: Edge = "drop",
     ) -> None:
         self.batch_size = batch_size
         self.seed = seed
@@ -73,7 +80,7 @@ class ImageSets(SplitLoaders):
         self.patch_size = patch_size
         self.patches: Number = (patches[0], patches[1]) if isinstance(patches, list) else patches
         self.cutter = (
-            None if patch_size is None else PatchCutter(patch_size, stride, coordinates, min_contrast)
+            None if patch_size is None else PatchCutter(patch_size, stride, coordinates, min_contrast, edge)
         )
         self.num_workers, self.augment = num_workers, augment
         self.splits: dict[str, LabelledImages] = {}
@@ -91,6 +98,9 @@ class ImageSets(SplitLoaders):
             self.splits = splits
             channels = splits["train"].images.channels
             self.num_features = self.cutter.num_features(channels) if self.cutter else channels
+            if self.cutter:
+                self.patch_shape = (channels, self.cutter.size, self.cutter.size)
+                self._tell_coverage(self.cutter)
 
     def _check_sizes(self, splits: dict[str, LabelledImages]) -> None:
         size = torch.cat([split.images.size for split in splits.values()])
@@ -100,10 +110,22 @@ class ImageSets(SplitLoaders):
                 f"data.patch_size: null leaves images whole, which must all be of one size then; these have "
                 f"{smallest} to {largest} pixels: give a patch_size, or make them equal first"
             )
-        if self.patch_size is not None and self.patch_size > smallest:
+        if self.cutter is not None and self.cutter.smallest > smallest:
             raise ConfigError(
-                f"data.patch_size: {self.patch_size} pixels; the smallest image has only {smallest}"
+                f"data.patch_size: {self.patch_size} pixels; the smallest image has only {smallest} "
+                "(data.edge=pad would pad it)"
             )
+
+    def _tell_coverage(self, cutter: PatchCutter) -> None:
+        """Say how much of the images is ever shown."""
+        share = cutter.coverage(torch.cat([split.images.size for split in self.splits.values()]))
+        self.coverage = round(share.mean().item(), 4)
+        least = "" if share.min() == share.max() else f", of the worst image {share.min():.1%}"
+        more = "" if self.coverage == 1 or cutter.edge != "drop" else " (data.edge=shift shows the rest)"
+        log.info(
+            "patches of %d pixels every %d show %.1f%% of the pixels%s%s",
+            cutter.size, cutter.stride, 100 * self.coverage, least, more,
+        )  # fmt: skip
 
     def preprocess(self, name: str, version: int, function: Preprocess) -> None:
         """Put what `function` makes of each image in its place; kept in the cache, by name and version."""
@@ -123,16 +145,20 @@ class ImageSets(SplitLoaders):
         number = patches if patches is not None else self.patches if training else None
         key_B = example_keys(self.seed, self.epoch if training else 0, raw.index)
         sets, positions = self.cutter.cut(raw.images, number, key_B)
-        return Batch(sets, raw.label, raw.index, positions)
+        return Batch(sets if self.as_patches else sets.as_vectors(), raw.label, raw.index, positions)
 
     def image(self, split: str, index: int) -> np.ndarray:
         """Return an image of a split, `[H, W]` or `[H, W, C]`."""
         return self.splits[split].images.array(index)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the classes; for each split its counts by class, and a hash of sizes, pixels and labels."""
+        """Return the classes; for each split its counts by class, and a hash of sizes, pixels and labels.
+
+        `coverage` is the share of the pixels that lie in a patch.
+        """
         return {
             "classes": self.classes,
+            **({"coverage": self.coverage} if self.cutter else {}),
             **{name: self._describe(split) for name, split in self.splits.items()},
         }
 

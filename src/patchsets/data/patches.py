@@ -1,10 +1,11 @@
 """Image → set of patches: all images of a batch in one step, whatever their sizes, on their device.
 
-Shapes: B images, T patches of all of them, C channels, D = size * size * C (+ 2 with coordinates).
+Shapes: B images of H x W pixels, T patches of all of them, C channels.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from patchsets.set_module import Sets
 from workbench.common.limits import Limit
 
 Number = int | tuple[int, int] | None
+Edge = Literal["drop", "pad", "shift"]  # what becomes of pixels behind the last whole stride
 
 
 def _is_patch_count(patches: Any) -> bool:
@@ -44,24 +46,36 @@ class Grid:
 
 @dataclass(frozen=True)
 class PatchCutter:
-    """Cuts square patches of `size` pixels every `stride` pixels.
+    """Cuts square patches of `size` pixels every `stride` pixels, from the top left corner on.
 
-    `coordinates` appends where a patch lies in its image (y, x from -1 to 1). `min_contrast` leaves out
-    patches whose standard deviation (of values 0 to 1) is lower; an image with no others keeps the one with
-    the highest.
+    `coordinates` says where a patch lies in its image (y, x from -1 to 1). `min_contrast` leaves out patches
+    whose standard deviation (of values 0 to 1) is lower; an image with no others keeps the one with the
+    highest. `edge`: pixels at the right and at the bottom for which no patch is left are dropped, or belong
+    to one more, which is padded with the last pixels of the image, or shifted so that it ends where they do.
     """
 
     size: int
     stride: int
     coordinates: bool = True
     min_contrast: float = 0.0
+    edge: Edge = "drop"
+
+    @property
+    def smallest(self) -> int:
+        """How many pixels a side of an image needs."""
+        return 1 if self.edge == "pad" else self.size
+
+    @property
+    def place_features(self) -> int:
+        """How many numbers say where a patch lies."""
+        return 2 * self.coordinates
 
     def num_features(self, channels: int) -> int:
-        """Return D."""
-        return self.size**2 * channels + 2 * self.coordinates
+        """Return how long a patch is as a vector."""
+        return self.size**2 * channels + self.place_features
 
     def cut(self, images: Images, number: Number = None, key_B: Tensor | None = None) -> tuple[Sets, Tensor]:
-        """Return the patches as sets of `[D]`, and their positions `[T, 2]`.
+        """Return the patches as sets of `[C, size, size]` in 0..1, and their top-left pixels `[T, 2]`.
 
         `number` per image: a number or a range (inclusive) draws a random subset, by the images' keys (see
         draws.py), which without any come from torch's generator; None takes all. An image that has fewer
@@ -74,49 +88,87 @@ class PatchCutter:
             if key_B is None:
                 key_B = torch.randint(2**62, (len(images),), device=grid.image.device)
             grid = grid.keep(random_subset(grid, number, key_B))
-        values = self._pixels(images, grid)
-        if self.coordinates:
-            values = torch.cat([values, self._coordinates(images, grid)], dim=1)
-        return Sets(values, grid.lengths), grid.position
+        patches = self._pixels(images, grid).permute(0, 3, 1, 2)
+        places = self._places(grid.position, self._room(images.size)[grid.image])
+        return Sets(patches, grid.lengths, places=places), grid.position
 
     def cut_all(self, images_BHWC: Tensor) -> Sets:
         """Return all patches of images of one size, as `cut` does, in a form that torch can export."""
-        B, H, W, _ = images_BHWC.shape
-        patches = images_BHWC.unfold(1, self.size, self.stride).unfold(2, self.size, self.stride)
-        values_BND = patches.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2).float() / 255
-        if self.coordinates:
-            places = [torch.arange(number) * self.stride for number in patches.shape[1:3]]
-            y, x = (
-                place / max(side - self.size, 1) * 2 - 1 for place, side in zip(places, (H, W), strict=True)
-            )
-            coordinates_N2 = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=2).flatten(0, 1)
-            values_BND = torch.cat([values_BND, coordinates_N2.expand(B, -1, -1)], dim=2)
-        return Sets.from_padded(values_BND)
+        B, H, W, C = images_BHWC.shape
+        y, x = self._starts(H), self._starts(W)
+        rows, columns = (
+            (start[:, None] + torch.arange(self.size)).clamp(max=side - 1).flatten()
+            for start, side in ((y, H), (x, W))
+        )
+        pixels = images_BHWC.index_select(1, rows).index_select(2, columns)
+        pixels = pixels.view(B, y.shape[0], self.size, x.shape[0], self.size, C)
+        patches = pixels.permute(0, 1, 3, 5, 2, 4).flatten(1, 2).float() / 255
+        position = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=2).flatten(0, 1)
+        places = self._places(position, torch.stack([self._room(torch.scalar_tensor(s)) for s in (H, W)]))
+        sets = Sets.from_padded(patches)
+        return sets if places is None else sets.with_places(places.repeat(B, 1))
+
+    def coverage(self, size_B2: Tensor) -> Tensor:
+        """Return the share of the pixels of images of these heights and widths that lie in a patch `[B]`."""
+        seen = cache(self._seen)
+        return torch.tensor([seen(height) * seen(width) for height, width in size_B2.tolist()])
+
+    def _seen(self, side: int) -> float:
+        pixels = self._starts(side)[:, None] + torch.arange(self.size)
+        return len(pixels.clamp(max=side - 1).unique()) / side
+
+    def _count(self, side: Any) -> Any:
+        """Return how many patches lie along a side: a number, also one that torch traces, or a tensor."""
+        if self.edge == "drop":
+            return (side - self.size) // self.stride + 1
+        reach = max(self.size, self.stride)  # no patch begins behind the image
+        return (side - reach + self.stride - 1) // self.stride + 1
+
+    def _starts(self, side: int) -> Tensor:
+        if self.edge == "pad":
+            side = torch.sym_max(side, self.size)
+        starts = torch.arange(self._count(side)) * self.stride
+        return starts.clamp(max=side - self.size) if self.edge == "shift" else starts
+
+    def _room(self, size: Tensor) -> Tensor:
+        """Return how far the last patch can begin from the first."""
+        if self.edge == "pad":
+            return ((self._count(size.clamp(min=self.size)) - 1) * self.stride).clamp(min=1)
+        return (size - self.size).clamp(min=1)
+
+    def _places(self, position: Tensor, room: Tensor) -> Tensor | None:
+        return position / room * 2 - 1 if self.coordinates else None
 
     def _grid(self, images: Images) -> Grid:
-        places_B2 = (images.size - self.size) // self.stride + 1
+        size = images.size.clamp(min=self.size) if self.edge == "pad" else images.size
+        places_B2 = self._count(size)
         lengths = places_B2.prod(1)
         image = torch.repeat_interleave(lengths)
         place = torch.arange(len(image), device=image.device) - (lengths.cumsum(0) - lengths)[image]
         columns = places_B2[image, 1]
-        return Grid(image, torch.stack([place // columns, place % columns], dim=1) * self.stride, lengths)
+        position = torch.stack([place // columns, place % columns], dim=1) * self.stride
+        if self.edge == "shift":
+            position = position.minimum((size - self.size)[image])
+        return Grid(image, position, lengths)
 
     def _pixels(self, images: Images, grid: Grid) -> Tensor:
-        """Gather the pixels of each patch `[T, size * size * C]`, values 0 to 1, row by row."""
+        """Gather the pixels of each patch `[T, size, size, C]`, values 0 to 1."""
+        steps = torch.arange(self.size, device=grid.position.device)
+        begin, y, x = images.begin[grid.image], *grid.position.unbind(1)
+        if self.edge == "pad":
+            height, width = (side[:, None] for side in images.size[grid.image].unbind(1))
+            row = (y[:, None] + steps).minimum(height - 1) * width
+            column = (x[:, None] + steps).minimum(width - 1)
+            pixel = begin[:, None, None] // images.channels + row[:, :, None] + column[:, None]
+            return images.pixels.view(-1, images.channels)[pixel].float().div_(255)
         row_bytes = images.size[grid.image, 1] * images.channels
-        y, x = grid.position.unbind(1)
-        corner = images.begin[grid.image] + y * row_bytes + x * images.channels
-        down = torch.arange(self.size, device=corner.device)
-        row = (corner[:, None] + down * row_bytes[:, None]).view(-1)
+        corner = begin + y * row_bytes + x * images.channels
+        row = (corner[:, None] + steps * row_bytes[:, None]).view(-1)
         rows = images.pixels.unfold(0, self.size * images.channels, 1).index_select(0, row)
-        return rows.view(len(corner), -1).float().div_(255)
-
-    def _coordinates(self, images: Images, grid: Grid) -> Tensor:
-        room = (images.size[grid.image] - self.size).clamp(min=1)
-        return grid.position / room * 2 - 1
+        return rows.view(-1, self.size, self.size, images.channels).float().div_(255)
 
     def _foreground(self, images: Images, grid: Grid) -> Tensor:
-        contrast = self._pixels(images, grid).std(dim=1, correction=0)
+        contrast = self._pixels(images, grid).flatten(1).std(dim=1, correction=0)
         padded, real = Sets(contrast, grid.lengths).padded()
         highest = padded.masked_fill(~real, -1).argmax(dim=1)
         foreground = contrast >= self.min_contrast

@@ -96,7 +96,7 @@ def attention(
     headline(
         figure,
         "Where the network looks",
-        f"brightness: {method}; a coloured title is a mistake, true → predicted",
+        f"colour: {method}\na red title is a mistake, true → predicted",
     )
     return figure
 

@@ -177,7 +177,7 @@ class PMA(nn.Module):
 
 def repeat(one: Sets, times: int) -> Sets:
     """Repeat a batch of one set."""
-    return Sets.from_padded(one.values.expand(times, *one.values.shape))
+    return Sets.from_padded(one.values.repeat(times, *[1] * one.values.dim()))
 
 
 def make_norm(norm: Norm, dim: int) -> nn.Module:

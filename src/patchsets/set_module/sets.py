@@ -106,6 +106,7 @@ def lay_out(lengths: Tensor, total: int) -> Layout:
 class Sets:
     """B sets: `values` `[T, ...]`, the elements of all of them in turn, and their `lengths` `[B]`.
 
+    `places` `[T, 2]`, where they are known, say where in its image each element lies (y, x from -1 to 1).
     Lengths may stay on the CPU when the values are on a GPU: they are copied there, and nothing waits.
     Raises `DataError` when the lengths do not add up to T (checked wherever the lengths are on the CPU).
     """
@@ -113,6 +114,7 @@ class Sets:
     values: Tensor
     lengths: Tensor
     layout: Layout = field(default=None, repr=False)  # type: ignore[assignment]
+    places: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.layout is None:
@@ -154,8 +156,13 @@ class Sets:
 
     @classmethod
     def cat(cls, parts: Sequence[Sets]) -> Sets:
-        """Put the sets of several batches after one another."""
-        return cls(torch.cat([part.values for part in parts]), torch.cat([part.lengths for part in parts]))
+        """Put the sets of several batches after one another; they have places where all of the parts do."""
+        places = [part.places for part in parts if part.places is not None]
+        return cls(
+            torch.cat([part.values for part in parts]),
+            torch.cat([part.lengths for part in parts]),
+            places=torch.cat(places) if 0 < len(places) == len(parts) else None,
+        )
 
     def __getitem__(self, which: int | slice | Sequence[int] | Tensor) -> Any:
         """Return one set's elements `[n, ...]`, or some of the sets, by a slice, numbers or flags."""
@@ -166,7 +173,10 @@ class Sets:
         lengths = self.lengths[chosen]
         within = torch.arange(int(lengths.sum()), device=self.values.device)
         begin = self.offsets[chosen] - (lengths.cumsum(0) - lengths)
-        return Sets(self.values[within + torch.repeat_interleave(begin, lengths)], lengths)
+        element = within + torch.repeat_interleave(begin, lengths)
+        return Sets(
+            self.values[element], lengths, places=None if self.places is None else self.places[element]
+        )
 
     def __iter__(self) -> Iterator[Tensor]:
         """Go through the sets, one tensor `[n, ...]` for each."""
@@ -201,7 +211,22 @@ class Sets:
         return self.layout.sizes
 
     def with_values(self, values: Tensor) -> Sets:
-        """Return sets of the same lengths with other values `[T, ...]`."""
+        """Return sets of the same lengths and places with other values `[T, ...]`."""
+        return Sets(values, self.lengths, self.layout, self.places)
+
+    def with_places(self, places: Tensor) -> Sets:
+        """Return the same sets, their elements at these places `[T, 2]`."""
+        return Sets(self.values, self.lengths, self.layout, places)
+
+    def as_vectors(self) -> Sets:
+        """Return each element as a vector `[D]`: what is in it, then its place where that is known.
+
+        Patches `[C, h, w]` are read row by row, the channels of a pixel together. The places stand in the
+        vectors from then on, and nowhere else.
+        """
+        values = self.values.permute(0, 2, 3, 1).flatten(1) if self.values.dim() == 4 else self.values
+        if self.places is not None:
+            values = torch.cat([values, self.places], dim=1)
         return Sets(values, self.lengths, self.layout)
 
     def padded(self) -> tuple[Tensor, Tensor]:
@@ -224,7 +249,7 @@ class Sets:
     def spread(self, x_B: Tensor) -> Tensor:
         """Give every element what belongs to its set: `[B, ...]` to `[T, ...]`."""
         if self.layout.equal is not None:
-            return x_B.unsqueeze(1).expand(-1, self.layout.equal, *x_B.shape[1:]).flatten(0, 1)
+            return x_B.repeat_interleave(self.layout.equal, 0)
         return x_B.index_select(0, self.set_index)
 
     def split(self) -> tuple[Tensor, ...]:
@@ -235,20 +260,25 @@ class Sets:
         """Move everything to a device, or the values to a dtype."""
         values = self.values.to(target, non_blocking=non_blocking)
         layout = self.layout.to(values.device, non_blocking)
-        return Sets(values, layout.lengths, layout)
+        places = None if self.places is None else self.places.to(values.device, non_blocking=non_blocking)
+        return Sets(values, layout.lengths, layout, places)
 
     def pin_memory(self) -> Sets:
         """Pin the values, so that a loader's copy to a GPU does not wait."""
         return self.with_values(self.values.pin_memory())
 
 
-def _from_parts(values: Any, lengths: Any) -> Sets:
+def _parts(sets: Sets) -> list[Tensor]:
+    return [sets.values, sets.lengths, *([] if sets.places is None else [sets.places])]
+
+
+def _from_parts(values: Any, lengths: Any, places: Any = None) -> Sets:
     """Make sets of what a function made of each part, which need be no tensor."""
     if isinstance(values, Tensor) and isinstance(lengths, Tensor):
-        return Sets(values, lengths)
+        return Sets(values, lengths, places=places)
     raw = object.__new__(Sets)
-    raw.__dict__.update(values=values, lengths=lengths, layout=None)
+    raw.__dict__.update(values=values, lengths=lengths, layout=None, places=places)
     return raw
 
 
-register_tree(Sets, lambda sets: [sets.values, sets.lengths], _from_parts)  # for tree_map and torch.export
+register_tree(Sets, _parts, _from_parts)  # for tree_map and torch.export

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from patchsets.data.image_sets import ImageSets
 from patchsets.data.images import Preprocess, apply
-from patchsets.data.patches import PatchCutter
 from patchsets.set_module import Sets
 from workbench.common.errors import UserError
 
@@ -62,7 +61,7 @@ def describe_classifier(network: nn.Module, data: ImageSets) -> tuple[nn.Module,
     Raises UserError where patches are left out by what they show, which no exported graph can follow.
     """
     channels = data.splits["train"].images.channels
-    classifier = Classifier(network, channels, data.preprocessing, _preparation(data.cutter))
+    classifier = Classifier(network, channels, data.preprocessing, _preparation(data))
     return classifier, {
         "kind": "classification",
         "preprocessing": _sizes(data),
@@ -76,12 +75,13 @@ def _sizes(data: ImageSets) -> dict[str, Any]:
     size = torch.cat([part.images.size for part in data.splits.values()])
     if bool((size == size[0]).all()):
         return {"size": size[0].tolist(), "fit": "stretch"}
-    return {"size": None, "smallest": data.patch_size}
+    return {"size": None, "smallest": data.cutter.smallest if data.cutter else 1}
 
 
-def _preparation(cutter: PatchCutter | None) -> Callable[[Tensor], Sets | Tensor]:
+def _preparation(data: ImageSets) -> Callable[[Tensor], Sets | Tensor]:
+    cutter = data.cutter
     if cutter is None:
         return whole
     if cutter.min_contrast > 0:
         raise UserError("data.min_contrast leaves out patches by what they show")
-    return cutter.cut_all
+    return cutter.cut_all if data.as_patches else lambda images_BHWC: cutter.cut_all(images_BHWC).as_vectors()

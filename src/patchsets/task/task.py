@@ -16,6 +16,7 @@ from torch import Tensor
 from patchsets.data.batch import Batch, not_finite
 from patchsets.task.examination import Judged
 from patchsets.task.report import write_report
+from workbench.config.compatibility import takes_patches
 from workbench.distributed.gathering import gather_rows
 from workbench.train.base import RunTask
 from workbench.train.summary_table import no_better
@@ -42,6 +43,8 @@ class Task(RunTask):
         super().__init__(*arguments, **named)
         self.metrics = dict(metrics or {})
         self.learning_rates = dict(learning_rates or {})
+        if takes_patches(self.make_network):
+            self.data.as_patches = True  # type: ignore[attr-defined]  # of data with patches
         self.tested: Judged | None = None
         self._judged: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -72,7 +75,12 @@ class Task(RunTask):
     # The network and its loss
 
     def network_arguments(self) -> dict[str, Any]:
-        return {"in_features": self.data.num_features, "out_features": self.num_outputs()}
+        """Return `in_features`, how long a vector is, or for a network that takes patches their shape."""
+        data: Any = self.data
+        if not takes_patches(self.make_network):
+            return {"in_features": data.num_features, "out_features": self.num_outputs()}
+        given = {"patch_shape": data.patch_shape, "place_features": data.cutter.place_features}
+        return {**given, "out_features": self.num_outputs()}
 
     def num_outputs(self) -> int:
         """Return how many numbers the network gives for a set."""

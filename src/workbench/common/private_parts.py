@@ -35,6 +35,16 @@ def register_tree(kind: type, parts: Callable[[Any], list[Any]], whole: Callable
     )
 
 
+def sizes_of_one_are_like_any() -> Any:
+    """Let torch.export assume nothing of a size that is free: else a model refuses images of a single patch.
+
+    torch.fx.experimental._config.backed_size_oblivious; a context manager.
+    """
+    from torch.fx.experimental import _config
+
+    return _config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]  # put there at run time
+
+
 def without_signal_handlers(trainer: Any) -> Any:
     """Return a Lightning trainer that leaves SIGTERM to us: its handler waits for ranks that may be gone.
 

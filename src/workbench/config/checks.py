@@ -20,7 +20,7 @@ from workbench.run.folder import weights_file
 # What the experiment hands to each target beside the keys of its node; in the order they are imported.
 GIVEN = {
     "data": (),
-    "model": ("in_features", "out_features", "image_shape"),
+    "model": ("in_features", "out_features", "image_shape", "patch_shape", "place_features"),
     "task": ("data", "network", "settings", "optimizers", "schedules", "seed"),
     "trainer": (),
 }

@@ -4,12 +4,13 @@ What is no class (a factory function, a class method) is let through.
 """
 
 import inspect
+from functools import partial
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError
-from workbench.config.signatures import locate
+from workbench.config.signatures import locate, signature_of
 
 
 def check_compatibility(config: DictConfig) -> None:
@@ -38,7 +39,10 @@ def _check_input(node: DictConfig, data: Any, network: Any) -> None:
     """Raise ConfigError where a network takes whole images and is given sets, or the other way round."""
     if inspect.isclass(network) and hasattr(network, "maps"):
         raise ConfigError(f"model: {_name(network)} finds anomalies; it wants task=autoencoder or its like")
-    taken, given = _taken(network), _given(data)
+    if takes_patches(network) and inspect.isclass(data) and not hasattr(data, "as_patches"):
+        raise ConfigError("model: it takes patches of images, and these data have none")
+    taken = "Sets" if takes_patches(network) else _taken(network)
+    given = _given(data)
     if taken not in ("Tensor", "Sets") or given is None:
         return
     has_patches = "patch_size" in node
@@ -49,6 +53,12 @@ def _check_input(node: DictConfig, data: Any, network: Any) -> None:
     if taken == "Sets" and is_whole:
         way = "data.patch_size=null makes none: give one" if has_patches else "these data are whole images"
         raise ConfigError(f"model: it takes sets of patches; {way}, or take model=cnn")
+
+
+def takes_patches(network: Any) -> bool:
+    """Tell whether a network, by what makes it, takes patches `[C, h, w]`; any other takes vectors."""
+    made = network.func if isinstance(network, partial) else network
+    return callable(made) and "patch_shape" in signature_of(made).parameters
 
 
 def _taken(network: Any) -> str | None:

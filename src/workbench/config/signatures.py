@@ -61,7 +61,11 @@ def _place(error: Exception) -> str:
 @cache
 def signature(target: str) -> Signature:
     """Return what `target` takes, without `self`; a class that hands `**named` on takes its parents' too."""
-    found = locate(target)
+    return signature_of(locate(target))
+
+
+def signature_of(found: Callable[..., Any]) -> Signature:
+    """Return what a class or a function takes, as `signature` does."""
     if not inspect.isclass(found):
         return Signature(list(_parameters(found).values()))
     taken: dict[str, Parameter] = {}

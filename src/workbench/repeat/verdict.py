@@ -129,12 +129,19 @@ def made_differently(original: Path, repeated: Path) -> dict[str, str]:
     found = {
         "code": _code(original, repeated),
         "packages": _pairs(read_lock(original / LOCK), read_lock(repeated / LOCK)),
-        "data": _pairs(read_json(original / "data.json") or {}, read_json(repeated / "data.json") or {}),
+        "data": _data(original, repeated),
     }
     for what in ("seed", "threads", "python", *HARDWARE):
         if what in one and what in other and one[what] != other[what]:
             found[what] = f"{one[what]} and {other[what]}"
     return {what: how for what, how in found.items() if how}
+
+
+def _data(original: Path, repeated: Path) -> str:
+    """Compare what both tell of their data: a later version may tell more."""
+    one, other = (read_json(folder / "data.json") or {} for folder in (original, repeated))
+    both = [key for key in one if key in other]
+    return _pairs({key: one[key] for key in both}, {key: other[key] for key in both})
 
 
 def _code(original: Path, repeated: Path) -> str:

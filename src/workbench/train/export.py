@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from workbench.common.errors import UserError
 from workbench.common.files import write_json
+from workbench.common.private_parts import sizes_of_one_are_like_any
 from workbench.common.workspace import version
 from workbench.portable.archive import DESCRIPTION, plain_copy
 
@@ -84,7 +85,7 @@ def exported(module: nn.Module, preprocessing: Mapping[str, Any]) -> ExportedPro
     example = example_images(preprocessing)
     free = (0,) if preprocessing.get("size") else (0, 1, 2)
     shapes = (dict.fromkeys(free, Dim.DYNAMIC),)
-    with _for_use(module), warnings.catch_warnings():
+    with _for_use(module), sizes_of_one_are_like_any(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own code warns of itself
         return torch.export.export(module, (example,), dynamic_shapes=shapes)
 
