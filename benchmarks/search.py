@@ -4,13 +4,17 @@ python benchmarks/search.py     some three minutes; one thread; leave the machin
 
 1. CPU time a trial takes beside its training, with trainings that take no time: by the sweeper itself (asked,
    told, and the results written; goal: under 0.1 s), and by Hydra's launcher, which composes the config.
-2. The same small trainings as a sweep, and as runs called in a loop in one process (goal: at most 1.2 times).
+2. The same small trainings as a sweep, as a comparison (src/compare.py), and as runs called in a loop in one
+   process (goal of either: at most 1.2 times). A run by a command of its own is there to be seen beside them.
 """
 
 import contextlib
 import io
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,8 +26,9 @@ import torch
 from in_process import start
 from pretend import Trials, sweep
 from timing import print_table
-from whole_command import QUICK
+from whole_command import QUICK, ROOT
 
+import compare
 from workbench.search import report
 from workbench.search.processes import Launching
 from workbench.train.experiment import run
@@ -82,20 +87,36 @@ def _beside_a_loop(place: Path) -> None:
         for rate in RATES:
             start(*words, f"hparams.learning_rate={rate}")
 
+    def compared() -> None:
+        outputs = place / f"compared{len(list(place.iterdir()))}" / "outputs"
+        assert (
+            compare.compare([*SMALL, f"outputs={outputs}", f"hparams.learning_rate={','.join(RATES)}"]) == 0
+        )
+
     def searched() -> None:
         folder = place / f"sweep{len(list(place.iterdir()))}"
         assert sweep(folder, run, *words, f"hparams.learning_rate={','.join(RATES)}") == 0
 
     start(*words)  # warms up
-    seconds = [(_cpu(loop), _cpu(searched)) for _ in range(REPEATS)]
+    ways = {"loop over runs": loop, "sweep": searched, "comparison": compared}
+    seconds = [[_cpu(way) for way in ways.values()] for _ in range(REPEATS)]
     medians = [statistics.median(column) / TRAININGS for column in zip(*seconds, strict=True)]
+    medians.append(_command([*words, f"hparams.learning_rate={RATES[0]}"]))
     rows = [
         [name, f"{each:.2f}", f"{each / medians[0]:.2f}"]
-        for name, each in zip(("loop over runs", "sweep"), medians, strict=True)
+        for name, each in zip((*ways, "a command each"), medians, strict=True)
     ]
-    print_table(
-        "A sweep beside the same runs in a loop (goal: at most 1.2)", ["", "CPU s each", "ratio"], rows
-    )
+    title = "A sweep and a comparison beside the same runs in a loop (goal: at most 1.2)"
+    print_table(title, ["", "CPU s each", "ratio"], rows)
+
+
+def _command(words: list[str]) -> float:
+    """Return the CPU time of one run of src/train.py."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    train = [sys.executable, str(ROOT / "src/train.py"), *words]
+    subprocess.run(train, check=True, capture_output=True, cwd=ROOT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def _cpu(work: Callable[[], object]) -> float:
