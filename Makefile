@@ -22,7 +22,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help train test test-faults test-docker test-registry test-searches test-travel lint format bench max-regression lock clean
+.PHONY: help train test test-faults test-docker test-registry test-searches test-travel test-gpu lint format bench bench-gpu max-regression lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ test-searches: .venv/ready ## searches in many processes, killed ones too, on SQ
 test-travel: .venv/ready ## repeat eight kinds of run in four places from their records alone, and name 20 planted differences (a quarter of an hour)
 	@PATCHSETS_TEST_TRAVEL=1 $(BIN)/python -m pytest -s tests/travel
 
+test-gpu: .venv/ready ## what only a GPU can show: other kernels, bf16, compile, memory, a training (a minute; says what it skips)
+	@$(BIN)/python -m pytest -rs tests/gpu
+
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -68,7 +71,10 @@ format: .venv/ready ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 
 bench: .venv/ready ## measure speed beside bare loops, padded sets and per-image cutting (about a quarter of an hour)
-	cd benchmarks && for name in training set_modules patches startup search autoencoder tracking auroc_intervals; do ../$(BIN)/python $$name.py; done
+	cd benchmarks && for name in training set_modules set_memory patches startup search autoencoder tracking auroc_intervals; do ../$(BIN)/python $$name.py; done
+
+bench-gpu: .venv/ready ## what a GPU gains from compile, channels-last, bf16, variable-length attention and pinned memory
+	cd benchmarks && ../$(BIN)/python gpu.py
 
 max-regression: .venv/ready ## reproduce the first table of the Set Transformer paper (about a quarter of an hour)
 	cd benchmarks && ../$(BIN)/python max_regression.py
