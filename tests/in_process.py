@@ -40,6 +40,7 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     if preset == "task=regression":
         return [preset, "data=max_regression"]
     if preset == "data=folder":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         return [preset, f"data.root={make_folder(folder / 'images')}"]
     if preset == "data=features":
         return [preset, f"data.root={make_feature_bags(folder / 'bags')}"]

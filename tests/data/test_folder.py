@@ -16,6 +16,11 @@ RAMP = np.linspace(0, 255, 20 * 24).astype(np.uint8).reshape(20, 24)
 COLOUR = np.stack([RAMP, RAMP.T.reshape(20, 24), 255 - RAMP], axis=2)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 def folder(root: Path | None, **arguments: object) -> Folder:
     return Folder(4, 0, root=None if root is None else str(root), patch_size=8, stride=4, **arguments)  # type: ignore[arg-type]
 

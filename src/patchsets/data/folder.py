@@ -3,23 +3,35 @@
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from patchsets.data.class_folders import ClassFolders, find_images
-from patchsets.data.image_files import as_one_mode, read_images
-from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.data.first_look import Look, look_at
+from patchsets.data.image_files import usable
+from patchsets.data.image_sets import ImageSets, LabelledImages
+from patchsets.data.lazy_images import ImageFiles, stored
 from patchsets.data.splitting import Examples, Fold, Folds, Splitting, divide
 from workbench.common.errors import DataError, data_root
-from workbench.common.limits import AboveZero
-from workbench.portable.pixels import shown
+from workbench.common.limits import AboveZero, Limit
+from workbench.portable.pixels import Unusable, check_crop, check_smallest, resized, shown
 
 log = logging.getLogger(__name__)
 
 
+def _is_size(size: Any) -> bool:
+    sides = size if isinstance(size, list) and len(size) == 2 else [size]
+    return size is None or all(type(side) is int and side > 0 for side in sides)
+
+
+Pixels = Annotated[int | list[int] | None, Limit(_is_size, "a number above 0, [height, width], or null")]
+
+
 class Folder(ImageSets):
-    """Images below each class's folder, decoded once and kept as bytes (8 GiB at most), as sets of patches.
+    """Images below each class's folder, as sets of patches.
 
     Where the class folders lie in `train/`, `val/` and `test/`, these are the splits; one that is missing is
     held out of train.
@@ -40,11 +52,22 @@ class Folder(ImageSets):
         split_seed: int = 0,
         folds: Folds = None,
         fold: Fold = None,
+        resize: Pixels = None,
+        crop: Pixels = None,
+        cache: Literal["none", "memory", "disk"] | None = None,
         **sets: Any,
     ) -> None:
+        """`resize`: the pixels of the shorter side, or [height, width]; then `crop` takes the middle of it.
+
+        `cache`: none decodes each batch when it is asked for, in the loader's workers; memory decodes all at
+        the start (8 GiB at most), disk too, into a file that is mapped into memory. Without a word it is
+        memory, with the fingerprint of version 0.1.
+        """
         super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.named_root = root
         self.splitting = Splitting(val_fraction, test_fraction, split_seed, folds, fold)
+        self.resize, self.cache = resize, cache
+        self.crop = [crop, crop] if isinstance(crop, int) else crop
 
     def file_name(self, split: str, index: int) -> str:
         """Return the path of an example's file within the root."""
@@ -55,31 +78,89 @@ class Folder(ImageSets):
         """The folder that holds the images. Raises ConfigError where none was named."""
         return data_root(self.named_root)
 
+    def find_files(self) -> None:
+        """Look at all files and divide them; DataError where they cannot be used, or not so divided."""
+        _ = self.found, self.looks, self.rows
+
     @cached_property
     def found(self) -> ClassFolders:
         """The image files."""
         return find_images(self.root)
 
-    def find_files(self) -> None:
-        """Look which files there are; DataError where their folders cannot be classes or splits."""
-        _ = self.found
+    @cached_property
+    def looks(self) -> list[Look]:
+        """What each of the files holds."""
+        seen = [self._fitting(look) for look in look_at(self.found.paths, self.root)]
+        return usable(seen, self.found.paths, self.root)
 
-    def read(self) -> dict[str, LabelledImages]:
-        found = self.found
-        self.classes = found.classes
-        files = read_images(found.paths, self.root, smallest=self.patch_size or 1)
-        pixels = as_one_mode([file.pixels for file in files])
+    def _fitting(self, look: Look | Unusable) -> Look | Unusable:
+        """Return a look, or why the image is too small for a crop or a patch."""
+        if isinstance(look, Unusable):
+            return look
+        try:
+            size = resized(look.size, self.resize)
+            if self.crop is not None:
+                check_crop(size, self.crop)
+            check_smallest(self.crop or size, self.cutter.smallest if self.cutter else 1)
+        except Unusable as reason:
+            return reason
+        return look
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Which of the files are of each split."""
+        self.classes = self.found.classes
+        found, group = self.found, [look.sha256 for look in self.looks]
         names = [shown(path.relative_to(self.root)) for path in found.paths]
-        group = [file.sha256 for file in files]
         _check_twins(group, found.label, names)
         split = None if found.split is None else found.split.tolist()
         examples = Examples(names, found.label, found.classes, split, content=group)
         rows = divide(examples, self.splitting)
         _tell_shared(rows, group, names)
         self.names = {split: [names[row] for row in part] for split, part in rows.items()}
-        return {
-            split: labelled([pixels[row] for row in part], found.label[part]) for split, part in rows.items()
-        }
+        return rows
+
+    def read(self) -> dict[str, LabelledImages]:
+        files = self._files()
+        images = stored(files) if self.cache == "disk" else files
+        rows, found = self.rows, self.found
+        self.contents = {split: files.contents[part] for split, part in rows.items()}
+        splits = {}
+        for split, part in rows.items():
+            taken: Any = images.only(torch.from_numpy(part))
+            if self.cache in (None, "memory"):
+                taken = taken.in_memory()
+            label = torch.from_numpy(found.label[part].astype(np.int64))
+            splits[split] = LabelledImages(taken, label, torch.arange(len(part)))
+        del self.found, self.looks  # the paths of a large folder take much memory
+        return splits
+
+    def _files(self) -> ImageFiles:
+        sizes = [self.crop or resized(look.size, self.resize) for look in self.looks]
+        hashes = b"".join(bytes.fromhex(look.sha256) for look in self.looks)
+        return ImageFiles(
+            size=torch.tensor(sizes),
+            contents=torch.tensor(np.frombuffer(hashes, np.uint8).reshape(-1, 32)),
+            channels=3 if any(look.is_colour for look in self.looks) else 1,
+            root=str(self.root),
+            names=[str(path.relative_to(self.root)) for path in self.found.paths],
+            stamps=torch.tensor([look.stamp for look in self.looks]),
+            resize=self.resize,
+            crop=self.crop,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what ImageSets does, and what is done to each image when it is read."""
+        return super().fingerprint() | self.fitting()
+
+    def _contents(self, split: str) -> Tensor:
+        """Return hashes of the files' pixels, which are the same wherever they are kept."""
+        return super()._contents(split) if self.cache is None else self.contents[split]
+
+    def fitting(self) -> dict[str, Any]:
+        """Return what is done to each image when it is read."""
+        done = {"resize": self.resize, "crop": self.crop}
+        return {name: value for name, value in done.items() if value is not None}
 
 
 def _check_twins(group: list[str], label: np.ndarray, names: list[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,7 @@ from workbench.portable.pixels import (
     shown,
 )
 
+Usable = TypeVar("Usable")
 LARGEST_TOTAL = 8 * 2**30  # bytes of all images together, which are held in memory
 
 
@@ -46,8 +48,12 @@ def read_images(
     """
     if shrink is None:
         with pillow_is_quiet(), ThreadPoolExecutor() as pool:
-            _check_total(list(pool.map(_bytes_of, paths)), root)
-    results = try_images(paths, smallest, shrink)
+            check_total(list(pool.map(_bytes_of, paths)), root)
+    return usable(try_images(paths, smallest, shrink), paths, root)
+
+
+def usable(results: Sequence[Usable | Unusable], paths: Sequence[Path], root: Path) -> list[Usable]:
+    """Return what was read of files; DataError naming, relative to `root`, all that cannot be used."""
     bad = [
         f"{shown(path.relative_to(root))}: {result}"
         for path, result in zip(paths, results, strict=True)
@@ -58,7 +64,7 @@ def read_images(
             f"{len(bad)} of {len(paths)} images in {shown(root)} cannot be used; repair or remove them:\n  "
             + "\n  ".join(bad)
         )
-    return [result for result in results if isinstance(result, ImageFile)]
+    return [result for result in results if not isinstance(result, Unusable)]
 
 
 def try_images(
@@ -71,7 +77,7 @@ def try_images(
 
 def as_one_mode(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return all as `[H, W]` where every image is grey, else all as `[H, W, 3]`."""
-    if any(_is_colour(image) for image in images):
+    if any(is_colour(image) for image in images):
         return [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
     return [image if image.ndim == 2 else np.ascontiguousarray(image[..., 0]) for image in images]
 
@@ -82,8 +88,10 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _is_colour(image: np.ndarray) -> bool:
-    return image.ndim == 3 and bool((image != image[..., :1]).any())
+def is_colour(image: np.ndarray) -> bool:
+    """Tell whether the channels of `[H, W, 3]` differ anywhere; `[H, W]` has one."""
+    sample = image[::16, ::16]  # which tells of most
+    return image.ndim == 3 and any(bool((part != part[..., :1]).any()) for part in (sample, image))
 
 
 def _bytes_of(path: Path) -> int:
@@ -94,7 +102,8 @@ def _bytes_of(path: Path) -> int:
         return 0  # named later, with all others that are broken
 
 
-def _check_total(sizes: Sequence[int], root: Path) -> None:
+def check_total(sizes: Sequence[int], root: Path) -> None:
+    """Raise DataError where images of so many bytes each are too large to be held in memory."""
     if sum(sizes) > LARGEST_TOTAL:
         raise DataError(
             f"the {len(sizes)} images in {shown(root)} take {sum(sizes) / 2**30:.1f} GiB in memory, more "
@@ -106,20 +115,29 @@ def _try(
     path: Path, smallest: int, shrink: Callable[[np.ndarray], np.ndarray] | None
 ) -> ImageFile | Unusable:
     try:
-        file = _read(path, smallest)
-        return file if shrink is None else replace(file, pixels=shrink(file.pixels))
+        pixels = read_pixels(path)
+        check_smallest(pixels.shape, smallest)
     except Unusable as reason:
         return reason
+    file = ImageFile(pixels, hash_of_pixels(pixels), (pixels.shape[0], pixels.shape[1]))
+    return file if shrink is None else replace(file, pixels=shrink(pixels))
+
+
+def read_pixels(path: Path, resize: int | Sequence[int] | None = None) -> np.ndarray:
+    """Decode a file as `decode` does; Unusable, in words for a person, whatever is wrong with it."""
+    try:
+        if path.stat().st_size == 0:
+            raise Unusable("the file is empty (0 bytes)")
+        return decode(path, resize=resize)
+    except Unusable:
+        raise
     except Exception as error:  # decoders raise anything on broken bytes: SyntaxError, struct.error, ...
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return Unusable(said.replace(f" {str(path)!r}", " it"))
+        raise Unusable(said.replace(f" {str(path)!r}", " it")) from error
 
 
-def _read(path: Path, smallest: int) -> ImageFile:
-    if path.stat().st_size == 0:
-        raise Unusable("the file is empty (0 bytes)")
-    pixels = decode(path)
-    check_smallest(pixels, smallest)
+def hash_of_pixels(pixels: np.ndarray) -> str:
+    """Return the SHA-256 of an image's shape and pixels."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.tobytes())
-    return ImageFile(pixels, digest.hexdigest(), (pixels.shape[0], pixels.shape[1]))
+    return digest.hexdigest()

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images, their classes `[B]` and their rows in the split `[B]`."""
+    """Images, their classes `[B]` and rows in the split `[B]`; those of a whole split may lie on disk."""
 
-    images: Images
+    images: Any  # Images; of a split also LazyImages, of which `take` gives some as Images
     label: Tensor
     index: Tensor
 
@@ -108,7 +108,8 @@ class ImageSets(SplitLoaders):
         if self.patch_size is None and bool((size != size[0]).any()):
             raise ConfigError(
                 f"data.patch_size: null leaves images whole, which must all be of one size then; these have "
-                f"{smallest} to {largest} pixels: give a patch_size, or make them equal first"
+                f"{smallest} to {largest} pixels: give a patch_size, or make them equal "
+                "(data=folder does it: data.resize=[height,width], or data.resize= and data.crop=)"
             )
         if self.cutter is not None and self.cutter.smallest > smallest:
             raise ConfigError(
@@ -130,7 +131,8 @@ class ImageSets(SplitLoaders):
     def preprocess(self, name: str, version: int, function: Preprocess) -> None:
         """Put what `function` makes of each image in its place; kept in the cache, by name and version."""
         for split, part in self.splits.items():
-            images = preprocessed(part.images, name, version, function)
+            here = part.images.take(torch.arange(len(part.label)))  # all of them
+            images = preprocessed(here, name, version, function)
             self.splits[split] = replace(part, images=images)
         self.preprocessing.append(function)
 
@@ -159,13 +161,18 @@ class ImageSets(SplitLoaders):
         return {
             "classes": self.classes,
             **({"coverage": self.coverage} if self.cutter else {}),
-            **{name: self._describe(split) for name, split in self.splits.items()},
+            **{name: self._describe(name, split) for name, split in self.splits.items()},
         }
 
-    def _describe(self, split: LabelledImages) -> dict[str, Any]:
+    def _describe(self, name: str, split: LabelledImages) -> dict[str, Any]:
         counts = torch.bincount(split.label, minlength=len(self.classes)).tolist()
-        sha256 = hash_of(split.images.size, split.images.pixels, split.label)
+        sha256 = hash_of(split.images.size, self._contents(name), split.label)
         return {"counts": dict(zip(self.classes, counts, strict=True)), "sha256": sha256}
+
+    def _contents(self, split: str) -> Tensor:
+        """Return what the fingerprint of a split is made of: its pixels."""
+        pixels: Tensor = self.splits[split].images.pixels
+        return pixels
 
 
 def labelled(arrays: Any, label: np.ndarray) -> LabelledImages:

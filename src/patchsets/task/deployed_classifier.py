@@ -64,7 +64,7 @@ def describe_classifier(network: nn.Module, data: ImageSets) -> tuple[nn.Module,
     classifier = Classifier(network, channels, data.preprocessing, _preparation(data))
     return classifier, {
         "kind": "classification",
-        "preprocessing": _sizes(data),
+        "preprocessing": _sizes(data) | getattr(data, "fitting", dict)(),
         "classes": data.classes,
         "data": data.fingerprint(),
     }

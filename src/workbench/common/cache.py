@@ -72,7 +72,11 @@ def _make(folder: Path, parameters: str, make: Callable[[Path], None]) -> None:
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
     temporary.mkdir()
     (temporary / PARAMETERS).write_text(parameters + "\n", encoding="utf-8")
-    make(temporary)
+    try:
+        make(temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # it may have filled the disk
+        raise
     temporary.replace(folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # Without EPS, for which Pillow starts Ghostscript, and other formats that a camera does not write.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -45,8 +45,8 @@ def read_image(
     Raises Unusable, in words for a person, where it is no image or a damaged one.
     """
     try:
-        pixels = as_rgb(decode(source, most))
-        check_smallest(pixels, preprocessing.get("smallest", 1))
+        pixels = as_rgb(cropped(decode(source, most, preprocessing.get("resize")), preprocessing.get("crop")))
+        check_smallest(pixels.shape, preprocessing.get("smallest", 1))
         return fitted(pixels, preprocessing.get("size"), preprocessing.get("fit", "stretch"))
     except Unusable:
         raise
@@ -55,9 +55,9 @@ def read_image(
         raise Unusable(strerror or " ".join(str(error).split()) or type(error).__name__) from error
 
 
-def check_smallest(pixels: np.ndarray, smallest: int) -> None:
-    """Raise Unusable where a side has fewer pixels than one patch."""
-    height, width = pixels.shape[:2]
+def check_smallest(size: Sequence[int], smallest: int) -> None:
+    """Raise Unusable where a side (height, width, ...) has fewer pixels than one patch."""
+    height, width = size[:2]
     if min(height, width) < smallest:
         raise Unusable(f"{width}x{height} pixels are fewer than a patch's {smallest}x{smallest}")
 
@@ -90,11 +90,53 @@ def open_image(source: str | PathLike[str] | IO[bytes], most: float = MEGAPIXELS
     return image
 
 
-def decode(source: str | PathLike[str] | IO[bytes], most: float = MEGAPIXELS) -> np.ndarray:
-    """Decode a file, by path or opened, upright, as `[H, W]` or `[H, W, 3]` uint8."""
-    with open_image(source, most) as image:
+def decode(
+    source: str | PathLike[str] | IO[bytes],
+    most: float = MEGAPIXELS,
+    resize: int | Sequence[int] | None = None,
+) -> np.ndarray:
+    """Decode a file, by path or opened, upright, as `[H, W]` or `[H, W, 3]` uint8.
+
+    `resize` brings it to (height, width), or its shorter side to a number; a much larger JPEG is decoded at a
+    half, a quarter or an eighth of its size, which takes a part of the time.
+    """
+    with open_image(source, most) as opened:
+        image: Image.Image = opened
+        size = None
+        if resize is not None:
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            size = resized((image.width, image.height) if is_turned else (image.height, image.width), resize)
+            lying = size if is_turned else size[::-1]
+            if (drafted := image.draft("", lying)) is not None:
+                image = image.resize(lying, Image.Resampling.BILINEAR, box=drafted[1])
         image.load()
-        return as_bytes(ImageOps.exif_transpose(image))
+        pixels = as_bytes(ImageOps.exif_transpose(image))
+    return pixels if size is None else _resized(pixels, *size)
+
+
+def resized(size: tuple[int, int], resize: int | Sequence[int] | None) -> tuple[int, int]:
+    """Return the (height, width) that an image of a size gets; a number is that of its shorter side."""
+    if resize is None:
+        return size
+    if not isinstance(resize, int):
+        return resize[0], resize[1]
+    height, width = (max(1, round(side * resize / min(size))) for side in size)
+    return height, width
+
+
+def cropped(pixels: np.ndarray, crop: Sequence[int] | None) -> np.ndarray:
+    """Return the middle (height, width) of `[H, W, ...]`; Unusable where it has fewer pixels."""
+    if crop is None:
+        return pixels
+    check_crop(pixels.shape, crop)
+    top, left = ((side - part) // 2 for side, part in zip(pixels.shape, crop, strict=False))
+    return pixels[top : top + crop[0], left : left + crop[1]]
+
+
+def check_crop(size: Sequence[int], crop: Sequence[int]) -> None:
+    """Raise Unusable where an image (height, width, ...) is smaller than what is cut out of it."""
+    if size[0] < crop[0] or size[1] < crop[1]:
+        raise Unusable(f"{size[1]}x{size[0]} pixels are fewer than the {crop[1]}x{crop[0]} of the crop")
 
 
 def as_bytes(image: Image.Image) -> np.ndarray:
