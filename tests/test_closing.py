@@ -10,12 +10,14 @@ from workbench.train.summary_table import closing_table, no_better
 def test_intervals_stand_beside_their_metric_and_folders_share_a_row(tmp_path: Path) -> None:
     metrics = {"test/auroc": 0.9, "test/auroc_low": 0.85, "test/auroc_high": 0.95, "test/loss": 0.00012}
     metrics |= {"test/recall_by_kind/scratch": 1.0, "test/recall_by_kind/日本": 0.5, "test/width_low": 2.0}
+    metrics |= {"test/accuracy": 0.8, "test/trivial_accuracy": 0.5}
     lines = [line.strip() for line in closing_table(tmp_path, metrics, []).splitlines() if line]
-    assert lines[:4] == [
+    assert lines[:5] == [
         "test/auroc           0.9000  (0.8500 to 0.9500)",
         "test/loss            0.00012",
         "test/recall_by_kind  scratch 1.0000   日本 0.5000",
         "test/width_low       2.0000",
+        "test/accuracy        0.8000  (trivial 0.5000)",
     ]
 
 

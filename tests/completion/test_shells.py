@@ -30,6 +30,7 @@ COMPLETED = {
     "an optimizer of the table": (RUN + "hparams.optimizer=AdaB", RUN + "hparams.optimizer=AdaBound "),
     "an optimizer after a comma": (RUN + "hparams.optimizer=SGD,NA", RUN + "hparams.optimizer=SGD,NAdam "),
     "a schedule": (RUN + "hparams.schedule=one", RUN + "hparams.schedule=one_cycle "),
+    "a metric to choose by": (RUN + "task.monitor=val/aur", RUN + "task.monitor=val/auroc "),
     "the weights to keep": (RUN + "hparams.keep=l", RUN + "hparams.keep=last "),
     "a run's folder": (RUN + "resume=outputs/fi", RUN + "resume=outputs/first/"),
     "a run": (RUN + "repeat=outputs/first/2", RUN + "repeat=outputs/first/2026-11-21_10-00-00_ab12 "),

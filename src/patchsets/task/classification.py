@@ -3,6 +3,7 @@
 Regress one number from a set: mean absolute error.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 from patchsets.anomaly.auroc import auroc
 from patchsets.data.batch import Batch
 from patchsets.data.image_sets import ImageSets
+from patchsets.task import metrics
 from patchsets.task.examination import Judged
 from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
 from workbench.common.limits import Share
+
+log = logging.getLogger(__name__)
 
 
 class Classification(Task):
@@ -27,6 +31,8 @@ class Classification(Task):
     `loss`, of logits `[B, C]` and classes `[B]`, takes the place of both. A network may add its own loss:
     `forward_and_loss(sets, classes)` returns logits, that loss, and which share of the whole it has.
     """
+
+    known_metrics = metrics.OF_CLASSES
 
     def __init__(
         self,
@@ -80,25 +86,35 @@ class Classification(Task):
         return F.cross_entropy(logits_BC, label_B, weight_C, label_smoothing=self.label_smoothing)
 
     def judge(self, logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:
-        metrics = {
+        found = {
             "loss": float((self.loss or F.cross_entropy)(logits_NC, label_N)),
             "accuracy": (logits_NC.argmax(dim=1) == label_N).float().mean().item(),
         }
         if logits_NC.shape[1] == 2 and len(label_N.unique()) == 2:
             score_N = logits_NC[:, 1].double() - logits_NC[:, 0]
-            metrics["auroc"] = auroc(score_N.cpu().numpy(), label_N.cpu().numpy())
-        return metrics
+            found["auroc"] = auroc(score_N.cpu().numpy(), label_N.cpu().numpy())
+        return found
+
+    def named_metric(self, name: str, output: Tensor, label: Tensor) -> dict[str, float]:
+        return metrics.of_classes(name, output, label, self.data.classes)
 
     def reference(self, tested: Judged) -> dict[str, float]:
-        """Return the accuracy of always the commonest class, and the best AUROC where the data know it."""
-        always = {}
-        if tested.label.dim() == 1:
-            counts = tested.label.unique(return_counts=True)[1]
-            always["trivial_accuracy"] = counts.max().item() / len(tested.label)
+        """Return what always the commonest class reaches, and the best AUROC where the data know it."""
+        always = self._always_the_commonest(tested.label) if tested.label.dim() == 1 else {}
         if not hasattr(self.data, "log_likelihood_ratio"):
             return always
         ratio_N = self.data.log_likelihood_ratio("test")[tested.index.cpu().numpy()]
         return always | {"best_possible_auroc": auroc(ratio_N, tested.label.cpu().numpy())}
+
+    def _always_the_commonest(self, label_N: Tensor) -> dict[str, float]:
+        commonest = label_N.bincount().argmax()
+        answer_NC = F.one_hot(commonest, len(self.data.classes)).float().expand(len(label_N), -1)
+        reached = {"accuracy": (label_N == commonest).float().mean().item()}
+        for name in (name for name, own in self.metrics.items() if own is None and "_per_" not in name):
+            reached |= self.named_metric(name, answer_NC, label_N)
+        said = ", ".join(f"{name} {value:.4f}" for name, value in reached.items())
+        log.info("always the commonest class, %s, would reach %s", self.data.classes[commonest], said)
+        return {f"trivial_{name}": value for name, value in reached.items()}
 
     def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
         from patchsets.task.deployed_classifier import describe_classifier

@@ -5,9 +5,9 @@ Everything that Lightning and the run folder want of a task stands in `workbench
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Trainer
@@ -16,6 +16,7 @@ from torch import Tensor
 from patchsets.data.batch import Batch, not_finite
 from patchsets.task.examination import Judged
 from patchsets.task.report import write_report
+from workbench.common.errors import ConfigError, nearest
 from workbench.config.compatibility import takes_patches
 from workbench.distributed.gathering import gather_rows
 from workbench.train.base import RunTask
@@ -28,20 +29,24 @@ Metric = Callable[[Tensor, Tensor], Any]  # from outputs and labels of a whole s
 class Task(RunTask):
     """Learns from sets; a subclass says what the loss is and how the network is judged.
 
-    `metrics` are further numbers of a whole split by name, such as those of torchmetrics. `learning_rates`
-    gives parts of the network a share of `hparams.learning_rate`, by how their parameters' names begin:
+    `metrics` are further numbers of a whole split: names of `known_metrics`, or by a name of one's own what
+    computes each (None: the known one of that name), such as a class of torchmetrics. `learning_rates` gives
+    parts of the network a share of `hparams.learning_rate`, by how their parameters' names begin:
     `{encoder: 0.1}`; 0 freezes a part.
     """
+
+    known_metrics: ClassVar[Sequence[str]] = ()  # what `named_metric` can compute
 
     def __init__(
         self,
         *arguments: Any,
-        metrics: Mapping[str, Metric] | None = None,
+        metrics: list[str] | Mapping[str, Metric | None] | None = None,
         learning_rates: Mapping[str, float] | None = None,
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
-        self.metrics = dict(metrics or {})
+        self.metrics = metrics if isinstance(metrics, Mapping) else dict.fromkeys(metrics or [])
+        self._check_metrics()
         self.learning_rates = dict(learning_rates or {})
         if takes_patches(self.make_network):
             self.data.as_patches = True  # type: ignore[attr-defined]  # of data with patches
@@ -119,6 +124,10 @@ class Task(RunTask):
         """Return what is known of the test split without the network, by name."""
         return {}
 
+    def named_metric(self, name: str, output: Tensor, label: Tensor) -> dict[str, float]:
+        """Return one of `known_metrics` of a whole split, by the names to log; nothing if undefined."""
+        raise NotImplementedError
+
     def report(self, folder: Path) -> None:
         """Write predictions and figures of the tested network into its run folder."""
         if self.tested is not None:
@@ -142,7 +151,7 @@ class Task(RunTask):
         index, output, label = gather_rows(index, output, label)
         judged = Judged(output, label, index)
         metrics = self.judge(output, label)
-        metrics |= {name: _number(metric, output, label) for name, metric in self.metrics.items()}
+        metrics |= self._further_metrics(output, label)
         if not math.isfinite(metrics["loss"]):
             self.refuse_loss(split, metrics["loss"], index.tolist())
         if split == "test":
@@ -150,6 +159,20 @@ class Task(RunTask):
             metrics |= self.reference(judged)
         named = {f"{split}/{name}": value for name, value in metrics.items()}
         self.log_dict(named, batch_size=len(label), sync_dist=True)
+
+    def _further_metrics(self, output: Tensor, label: Tensor) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, metric in self.metrics.items():
+            known = self.named_metric(name, output, label) if metric is None else {}
+            found |= known if metric is None else {name: _number(metric, output, label)}
+        return found
+
+    def _check_metrics(self) -> None:
+        for name in (name for name, metric in self.metrics.items() if metric is None):
+            if name not in self.known_metrics:
+                close = nearest(name, self.known_metrics)
+                there = close or f"; there is {', '.join(self.known_metrics)}"
+                raise ConfigError(f"task.metrics: {type(self).__name__} has no {name}{there}")
 
 
 def _number(metric: Metric, output: Tensor, label: Tensor) -> float:

@@ -23,6 +23,7 @@ from workbench.completion.cache import Row
 from workbench.completion.loader import Loader, Script
 from workbench.config.optimizers import SCHEDULES, optimizer_names
 from workbench.config.schema import KEEP
+from workbench.run.metrics_file import HIGHER_IS_BETTER
 
 RUN_KEYS = ("resume", "repeat", "init_from")
 OTHER_KEY = re.compile(r"\$\{[^:{}]*\}")
@@ -38,6 +39,10 @@ def choices(config: DictConfig, key: str, shown: list[str]) -> list[str]:
         return [*SCHEDULES, *(config.get("schedules") or {}), "null"]
     if key == "hparams.keep":
         return list(KEEP)
+    if key == "task.monitor":
+        return [f"val/{name}" for name in ("loss", *HIGHER_IS_BETTER)]
+    if key == "task.monitor_mode":
+        return ["min", "max", "null"]
     if key in RUN_KEYS:
         return [f"{_as_typed(Path(config.outputs))}/", "multirun/"]
     if isinstance(node, EnumNode):

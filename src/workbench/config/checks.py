@@ -16,6 +16,7 @@ from workbench.config.hparams import refuse_unread, refuse_unread_keys
 from workbench.config.optimizers import check_optimizer, check_schedule
 from workbench.config.trainer_words import WORDS, check_trainer_words
 from workbench.run.folder import weights_file
+from workbench.run.metrics_file import better
 
 # What the experiment hands to each target beside the keys of its node; in the order they are imported.
 GIVEN = {
@@ -52,7 +53,14 @@ def check_config(config: DictConfig) -> None:
     for group, given in GIVEN.items():
         _check_group(config, group, given)
     _check_options(config)
+    _check_monitor(config.task)
     check_compatibility(config)
+
+
+def _check_monitor(task: DictConfig) -> None:
+    monitor = task.get("monitor")
+    if monitor is not None and task.get("monitor_mode") is None and better(monitor) is None:
+        raise ConfigError(f"task.monitor_mode: say min or max, which is better of {monitor}")
 
 
 def _check_name(name: str) -> None:

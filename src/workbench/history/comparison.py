@@ -16,9 +16,10 @@ from workbench.history.repetitions import (
     ratio_of,
     split_of,
 )
+from workbench.run.metrics_file import lower_is_better
 from workbench.run.summary import read_summary
 from workbench.run.trial import is_averaged, is_repeated
-from workbench.train.summary_table import lower_is_better, no_better
+from workbench.train.summary_table import no_better
 
 BESIDE = 4  # metrics that stand beside the one that is compared; the CSV has them all
 

@@ -20,6 +20,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.files import is_held, size_of
 from workbench.history.record import RunRecord
 from workbench.run.folder import drop_latest
+from workbench.run.metrics_file import goal_of
 from workbench.run.starts import environment_of, starts
 from workbench.run.summary import WHOLE, status, take_lock
 from workbench.run.trial import RESULTS, best_values, is_trial
@@ -136,8 +137,7 @@ def _goal(record: RunRecord) -> tuple[str, str]:
     if target.startswith(OWN):
         with suppress(Exception):  # a task that is gone, or cannot be imported here
             task = get_class(target)
-    monitor = record.get("task.monitor") or getattr(task, "monitor", "val/loss")
-    return str(monitor), str(record.get("task.monitor_mode") or getattr(task, "monitor_mode", "min"))
+    return goal_of(task, *(record.get(f"task.{key}") or None for key in ("monitor", "monitor_mode")))
 
 
 def _best_of_sweep(sweep: Path) -> list[str]:

@@ -6,11 +6,47 @@ import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FILE_NAME = "metrics.csv"
 HEADER = "time,axis,epoch,step,name,value\n"
 BLOCK_BYTES = 1 << 20  # what a reader takes at a time: about 20,000 values
+
+
+# What the names of metrics end in, where that tells which is better.
+LOWER_IS_BETTER = ("loss", "error")
+HIGHER_IS_BETTER = (
+    "accuracy", "auroc", "auprc", "f1", "precision", "recall", "kappa", "r2", "pearson", "spearman",
+)  # fmt: skip
+
+
+def lower_is_better(name: str) -> bool:
+    """Tell by the name of a metric whether a lower value is the better one."""
+    return _stem(name).endswith(LOWER_IS_BETTER)
+
+
+def better(name: str) -> str | None:
+    """Return min or max, whichever is better of a metric, by its name; None where that does not tell."""
+    if lower_is_better(name):
+        return "min"
+    return "max" if _stem(name).endswith(HIGHER_IS_BETTER) else None
+
+
+def _stem(name: str) -> str:
+    """Return `recall` of `val/recall_per_class/cat`."""
+    split, _, metric = name.partition("/")
+    return (metric or split).partition("/")[0].partition("_per_")[0]
+
+
+def goal_of(task: Any, monitor: str | None, mode: str | None) -> tuple[str, str]:
+    """Return what chooses the best epoch, and min or max: what is configured, else the own of a task's class.
+
+    Of a configured metric its name says which is better, where `mode` does not. `task` may be None.
+    """
+    own, own_mode = getattr(task, "monitor", "val/loss"), getattr(task, "monitor_mode", "min")
+    if monitor is None or monitor == own:
+        return own, mode or own_mode
+    return monitor, mode or better(monitor) or own_mode
 
 
 class Row(NamedTuple):

@@ -53,7 +53,7 @@ def _check_goal(sweep: DictConfig) -> None:
             close = nearest(direction, DIRECTIONS) or f"; there is {', '.join(DIRECTIONS)}"
             raise ConfigError(f"sweep.direction: there is no {direction}{close}")
     if max(len(metrics), len(directions)) > 1:
-        if len(metrics) != len(directions):
+        if directions and len(metrics) != len(directions):
             raise ConfigError(
                 f"sweep.metric names {len(metrics)} metrics and sweep.direction {len(directions)} directions;"
                 " give one direction for each"

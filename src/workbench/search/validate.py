@@ -15,10 +15,11 @@ from workbench.config.checks import check_config
 from workbench.config.choose import choose_config
 from workbench.config.command import words_for_hydra
 from workbench.config.hparams import drop_unread, refuse_unread
+from workbench.run.metrics_file import better, goal_of
 from workbench.search.mlflow_parent import Parent
 from workbench.search.processes import devices_of
 from workbench.search.results import Goal
-from workbench.search.samplers import as_list, check_sweep
+from workbench.search.samplers import DIRECTIONS, as_list, check_sweep
 from workbench.search.space import Space, read_space
 from workbench.search.study import storage_address
 from workbench.search.sweep import Sweep
@@ -81,19 +82,17 @@ def _check_start(trial: DictConfig, config: DictConfig) -> None:
 def _goal(sweep: DictConfig, first: DictConfig, space: Space) -> Goal:
     """Say what is sought: the task's own metric and direction, unless `sweep` names others."""
     task: Any = get_class(first.task._target_)
-    monitor = first.task.get("monitor") or getattr(task, "monitor", None)
-    mode = first.task.get("monitor_mode") or getattr(task, "monitor_mode", None)
-    if not isinstance(monitor, str) or not isinstance(mode, str):
+    monitor, mode = goal_of(task, first.task.get("monitor"), first.task.get("monitor_mode"))
+    if not hasattr(task, "monitor"):
         raise ConfigError(f"task: {first.task._target_} names no metric to choose its best epoch by")
     metrics = as_list(sweep.metric) or [monitor]
     if tested := [name for name in metrics if name.startswith("test/")]:
         raise ConfigError(
             f"sweep.metric: {tested[0]} is of the test split, which must not choose; name one of val/"
         )
-    directions = as_list(sweep.direction)
-    if not directions and metrics != [monitor]:
+    modes = [mode if name == monitor else better(name) for name in metrics]
+    if not sweep.direction and None in modes:
         raise ConfigError(f"sweep.direction: say minimize or maximize for {', '.join(metrics)}")
+    directions = as_list(sweep.direction) or [DIRECTIONS[each == "max"] for each in modes]
     n_trials = sweep.n_trials if space.is_finite or sweep.n_trials else TRIALS
-    return Goal(
-        monitor, mode, metrics, directions or [{"min": "minimize", "max": "maximize"}[mode]], n_trials
-    )
+    return Goal(monitor, mode, metrics, directions, n_trials)

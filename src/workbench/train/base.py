@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from workbench.config.optimizers import make_optimizer, make_schedule
 from workbench.distributed.gathering import mean_over_ranks
 from workbench.run.checkpoints import fill
 from workbench.run.folder import is_run_folder
+from workbench.run.metrics_file import goal_of
 from workbench.run.provenance import record_data
 from workbench.train.loading import EpochSampler, SetData
 from workbench.train.resume import go_on, options_of
@@ -29,7 +30,8 @@ class RunTask(LightningModule):
     """Learns from `data` with a network that `network` makes; the type that a run, and a loaded model, has.
 
     `settings` are the hyper-parameters of the root, `optimizers` and `schedules` the tables of those names.
-    `monitor` and `monitor_mode` (min or max) choose the best epoch in place of the class's own.
+    `monitor` and `monitor_mode` (min or max; by default as the monitor's name says) choose the best epoch in
+    place of the class's own.
     """
 
     monitor = "val/loss"
@@ -44,7 +46,7 @@ class RunTask(LightningModule):
         seed: int,
         schedules: Mapping[str, Any] | None = None,
         monitor: str | None = None,
-        monitor_mode: str | None = None,
+        monitor_mode: Literal["min", "max"] | None = None,
     ) -> None:
         super().__init__()
         self.data = data
@@ -52,10 +54,7 @@ class RunTask(LightningModule):
         self.settings = settings
         self.optimizer_table, self.schedule_table = optimizers, schedules or {}
         self.seed = seed
-        if monitor is not None:
-            self.monitor = monitor
-        if monitor_mode is not None:
-            self.monitor_mode = monitor_mode
+        self.monitor, self.monitor_mode = goal_of(self, monitor, monitor_mode)
         self.initial_weights: Mapping[str, Tensor] | None = None
         self.network: nn.Module
         self._is_prepared = False

@@ -185,7 +185,7 @@ class TrainingBar(ProgressBar):
         shown = {
             name: f"{value:.4g}"
             for name, value in trainer.callback_metrics.items()
-            if name.startswith("val/")
+            if name.startswith("val/") and name.count("/") == 1
         }
         self._bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
         self._bar.set_postfix(shown, refresh=False)

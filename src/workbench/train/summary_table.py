@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from workbench.common.workspace import typed
+from workbench.run.metrics_file import lower_is_better
 
 TOGETHER = "\u00a0"  # a space at which no line is broken
 
@@ -36,12 +37,6 @@ CONTROLS = {
     "trivial": "what needs no learning",
     "untrained": "the same network before it was trained",
 }
-LOWER_IS_BETTER = ("loss", "error")
-
-
-def lower_is_better(name: str) -> bool:
-    """Tell by its name whether less of a metric is better."""
-    return name.endswith(LOWER_IS_BETTER)
 
 
 def no_better(metrics: Mapping[str, float]) -> Iterator[str]:
@@ -59,9 +54,9 @@ def no_better(metrics: Mapping[str, float]) -> Iterator[str]:
 
 
 def _folded(metrics: dict[str, float]) -> Iterator[tuple[str, str]]:
-    """Give a metric a row; an interval stands beside its metric, and metrics in one folder share a row."""
+    """Give a metric a row, with its interval and what needs no learning; those in one folder share one."""
     bounds = {name: (f"{name}_low", f"{name}_high") for name in metrics}
-    inside = {bound for pair in bounds.values() for bound in pair}
+    inside = {bound for pair in bounds.values() for bound in pair} | {_trivial(name) for name in metrics}
     folders: dict[str, list[str]] = {}
     for name in metrics:
         folder, _, last = name.rpartition("/")
@@ -73,10 +68,19 @@ def _folded(metrics: dict[str, float]) -> Iterator[tuple[str, str]]:
         if "/" in folder:
             if folder in folders:
                 yield folder, "   ".join(folders.pop(folder))
-        elif low in metrics and high in metrics:
-            yield name, f"{_number(value)}  ({_number(metrics[low])} to {_number(metrics[high])})"
         elif name not in inside:
-            yield name, _number(value)
+            beside = []
+            if low in metrics and high in metrics:
+                beside.append(f"{_number(metrics[low])} to {_number(metrics[high])}")
+            if (trivial := _trivial(name)) in metrics:
+                beside.append(f"trivial {_number(metrics[trivial])}")
+            yield name, f"{_number(value)}  ({', '.join(beside)})" if beside else _number(value)
+
+
+def _trivial(name: str) -> str:
+    """Return the name of what a metric reaches without learning."""
+    split, _, last = name.rpartition("/")
+    return f"{split}/trivial_{last}"
 
 
 def _number(value: float) -> str:
