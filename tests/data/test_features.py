@@ -14,7 +14,8 @@ from in_process import read_by, start
 from safetensors.torch import save_file
 from whole_command import QUICK
 
-from patchsets.data import feature_folder
+from patchsets.data import feature_files, feature_folder
+from patchsets.data import features as feature_data
 from patchsets.data.features import Features
 from workbench.common.errors import ConfigError, DataError
 
@@ -41,6 +42,13 @@ def write(path: Path, **arrays: np.ndarray) -> None:
         torch.save(tensors, path)
     else:
         save_file(tensors, path)
+
+
+@pytest.fixture
+def lazily(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep nothing in memory, and read nothing whole at the first look."""
+    monkeypatch.setattr(feature_data, "IN_MEMORY", 0)
+    monkeypatch.setattr(feature_files, "SMALL", 0)
 
 
 def features(rows: int, start: int = 0, width: int = 4, dtype: Any = np.float32) -> np.ndarray:
@@ -93,9 +101,13 @@ def test_every_kind_of_file_gives_the_same_bags(kind: str, tmp_path: Path) -> No
     assert batch.index.tolist() == [2, 0]
 
 
-def test_workers_give_the_same_bags(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [0, 2**20])
+def test_workers_give_the_same_bags(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_bags(tmp_path / "bags")
-    alone, shared = read(root), read(root, num_workers=2)
+    alone = read(root)
+    monkeypatch.setattr(feature_data, "IN_MEMORY", limit)
+    shared = read(root, num_workers=2)
+    assert hasattr(shared.splits["train"], "bags") == (limit == 0)
     for one, other in zip(alone.train_dataloader(), shared.train_dataloader(), strict=True):
         assert torch.equal(one.values, other.values) and torch.equal(one.index, other.index)
         assert torch.equal(one.label, other.label)
@@ -230,8 +242,8 @@ def test_half_a_file_is_refused(kind: str, tmp_path: Path) -> None:
     assert f"bag01.{kind}: it cannot be read: " in refusal(root)
 
 
-def test_nan_in_a_large_file_is_found_at_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patchsets.data.feature_files.SMALL", 0)
+@pytest.mark.usefixtures("lazily")
+def test_nan_in_a_large_file_is_found_at_reading(tmp_path: Path) -> None:
     root = make_bags(tmp_path / "bags", ["npy"])
     broken = features(2, 1)
     broken[1, 2] = np.inf
@@ -241,6 +253,7 @@ def test_nan_in_a_large_file_is_found_at_reading(tmp_path: Path, monkeypatch: py
         [part.take(torch.arange(len(part.label))) for part in data.splits.values()]
 
 
+@pytest.mark.usefixtures("lazily")
 def test_a_file_that_changes_or_vanishes_is_one_line(tmp_path: Path) -> None:
     root = make_bags(tmp_path / "bags", ["npy"])
     data = read(root)

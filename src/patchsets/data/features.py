@@ -22,6 +22,8 @@ from workbench.common.errors import DataError, data_root
 from workbench.common.limits import AboveZero, Share
 from workbench.portable.pixels import shown
 
+IN_MEMORY = 512 * 2**20  # bytes of all features together that are read once and kept
+
 
 @dataclass(frozen=True)
 class FeatureBags:
@@ -48,13 +50,14 @@ class FeatureBags:
 
 
 class Features(VectorSets):
-    """Bags of features in files of their own, read when a batch wants them, and a CSV of their labels.
+    """Bags of features in files of their own, and a CSV of their labels.
 
     A file is `.h5`, `.npz`, `.npy`, `.pt` (plain tensors) or `.safetensors`, and holds `features` `[n, D]`,
     where it has them `coords` `[n, 2]` (x, y) and `patch_labels` `[n]`. `root` holds these files, or is a
     folder of CLAM (h5_files/, pt_files/), TRIDENT (features_<encoder>/) or torchmil (features/, coords/,
     patch_labels/, labels/). `table` is the only CSV in there where it is not named; see `example_table.py`
-    for its columns, `labels`, `targets` and `group`. All files are looked at before a run begins.
+    for its columns, `labels`, `targets` and `group`. All files are looked at before a run begins; a bag is
+    read when a batch wants it, where all together are too large to be kept in memory (512 MiB).
     """
 
     def __init__(
@@ -106,29 +109,36 @@ class Features(VectorSets):
         _ = self.bags, self.rows
 
     def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
         self.classes, self.targets = list(self.table.examples.classes), self.table.targets
         self.num_features = self.bags[0].seen["width"]
         kinds = {bag.seen["dtype"] for bag in self.bags}
         halves = kinds <= {"float16"} or kinds <= {"bfloat16"}
         dtype = getattr(torch, kinds.pop()) if halves else torch.float32
         label = torch.from_numpy(self.table.examples.label)
-        self.splits: dict[str, Any] = {
+        parts = {
             split: FeatureBags([self.bags[row] for row in part], label[part], self.num_features, dtype)
             for split, part in self.rows.items()
+        }
+        size = sum(bag.seen["rows"] for bag in self.bags) * self.num_features * dtype.itemsize
+        self.splits: dict[str, Any] = {
+            split: part.take(torch.arange(len(part.bags))) if size <= IN_MEMORY else part
+            for split, part in parts.items()
         }
 
     def file_name(self, split: str, index: int) -> str:
         """Return the path of a bag within the root."""
-        return self.splits[split].bags[index].name
+        return self.bags[self.rows[split][index]].name
 
     def fingerprint(self) -> dict[str, Any]:
         """Return for each split its bags, their rows, and a hash of names, sizes, labels and files' ends."""
-        return {"classes": self.classes, **{name: _describe(part) for name, part in self.splits.items()}}
+        return {"classes": self.classes, **{split: self._describe(part) for split, part in self.rows.items()}}
 
-
-def _describe(part: FeatureBags) -> dict[str, Any]:
-    digest = hashlib.sha256(part.label.numpy().tobytes())
-    for bag in part.bags:
-        digest.update(f"{bag.name} {sorted(bag.seen.items())}".encode())
-    rows = sum(bag.seen["rows"] for bag in part.bags)
-    return {"sets": len(part.bags), "rows": rows, "sha256": digest.hexdigest()}
+    def _describe(self, part: np.ndarray) -> dict[str, Any]:
+        bags = [self.bags[row] for row in part]
+        digest = hashlib.sha256(self.table.examples.label[part].tobytes())
+        for bag in bags:
+            digest.update(f"{bag.name} {sorted(bag.seen.items())}".encode())
+        rows = sum(bag.seen["rows"] for bag in bags)
+        return {"sets": len(bags), "rows": rows, "sha256": digest.hexdigest()}
