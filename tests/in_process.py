@@ -44,6 +44,8 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return [preset, f"data.root={make_folder(folder / 'images')}"]
     if preset == "data=features":
         return [preset, f"data.root={make_feature_bags(folder / 'bags')}"]
+    if preset == "task=multilabel":
+        return [preset, *words_for("data=features", folder, monkeypatch), "data.labels=several"]
     if preset == "data=mil":
         return [preset, f"data.root={make_mil_file(folder / 'mil.npz')}", "data.val_fraction=0.3"]
     group, _, option = preset.partition("=")

@@ -130,19 +130,22 @@ def test_regression_lists_numbers_and_has_no_classes(tmp_path: Path) -> None:
     after_test(MaxRegression(batch_size=100, seed=0, test_sets=200), kind=Regression).report(tmp_path)
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         assert next(csv.reader(file)) == ["index", "label", "predicted"]
-    assert names(tmp_path) == set()
+    assert names(tmp_path) == {"predicted_numbers.png"}
 
 
-def test_several_labels_of_one_example_are_listed_as_they_are(tmp_path: Path) -> None:
+def test_several_labels_that_a_task_of_ones_own_tested_are_listed_by_name(tmp_path: Path) -> None:
     task = after_test(Digits(batch_size=100, seed=0))
     assert task.tested is not None
     several = torch.nn.functional.one_hot(task.tested.label, 10)
+    several[0, 7] = 1
     task.tested = Judged(task.tested.output, several, task.tested.index)
     task.report(tmp_path)
     with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
         first = next(csv.DictReader(file))
-    assert first["label"] == str(several[0].tolist()) and first["predicted"].count(",") == 9
-    assert names(tmp_path) == set()
+    true, said = (part[0].nonzero().squeeze(1).tolist() for part in (several, task.tested.output > 0))
+    assert len(true) == 2 and first["label"] == ";".join(map(str, true))
+    assert first["predicted"] == ";".join(map(str, said))
+    assert names(tmp_path) == {"labels.png"}
 
 
 def test_a_task_that_was_not_tested_leaves_nothing(tmp_path: Path) -> None:

@@ -173,8 +173,8 @@ def test_a_folder_a_pattern_and_lists(images: Path) -> None:
         ({"model": "models:/kinoko"}, "neither models:/<name>@<alias> nor"),
         ({"pooling": "median"}, "pooling: there is no median"),
         ({"batch_size": 0}, "batch_size: 0 is not"),
-        ({"threshold": 0.5}, "threshold: this model tells classes apart"),
-        ({"heat_maps": True}, "heat_maps: this model tells classes apart"),
+        ({"threshold": 0.5}, "threshold: this model finds no anomalies"),
+        ({"heat_maps": True}, "heat_maps: this model finds no anomalies"),
     ],
 )
 def test_a_wrong_word_is_answered_before_anything_is_written(

@@ -165,7 +165,9 @@ class ImageSets(SplitLoaders):
         }
 
     def _describe(self, name: str, split: LabelledImages) -> dict[str, Any]:
-        counts = torch.bincount(split.label, minlength=len(self.classes)).tolist()
+        is_one = split.label.dim() == 1 and self.classes
+        counted = torch.bincount(split.label, minlength=len(self.classes)) if is_one else split.label.sum(0)
+        counts = counted.int().tolist() if self.classes else []
         sha256 = hash_of(split.images.size, self._contents(name), split.label)
         return {"counts": dict(zip(self.classes, counts, strict=True)), "sha256": sha256}
 

@@ -12,6 +12,7 @@ from patchsets.figures.examples import (
     confident_mistakes,
     pixel_weights,
 )
+from patchsets.figures.several import label_scores, predicted_numbers
 
 __all__ = [
     "Bag",
@@ -22,9 +23,11 @@ __all__ = [
     "bag_attention",
     "confident_mistakes",
     "confusion_matrix",
+    "label_scores",
     "learning_curves",
     "pixel_weights",
     "precision_recall",
+    "predicted_numbers",
     "reconstruction_comparison",
     "roc",
     "samples",

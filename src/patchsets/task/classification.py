@@ -1,6 +1,6 @@
 """Classify a set: cross-entropy, accuracy, and the area under the ROC curve where there are two classes.
 
-Regress one number from a set: mean absolute error.
+Regress one number or several from a set: mean absolute error.
 """
 
 import logging
@@ -15,7 +15,7 @@ from patchsets.anomaly.auroc import auroc
 from patchsets.data.batch import Batch
 from patchsets.data.image_sets import ImageSets
 from patchsets.task import metrics
-from patchsets.task.examination import Judged
+from patchsets.task.examination import Judged, targets_of
 from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
 from workbench.common.limits import Share
@@ -28,6 +28,7 @@ class Classification(Task):
 
     `label_smoothing` and `class_weights` (a number for each class, or "balanced", the inverse of how often it
     is in the training split) change what is trained on; validation and test tell the plain cross-entropy.
+    A `sampling` of "balanced" draws each class equally often, with replacement, whatever it is in the split.
     `loss`, of logits `[B, C]` and classes `[B]`, takes the place of both. A network may add its own loss:
     `forward_and_loss(sets, classes)` returns logits, that loss, and which share of the whole it has.
     """
@@ -40,9 +41,11 @@ class Classification(Task):
         label_smoothing: Share = 0.0,
         class_weights: list[float] | Literal["balanced"] | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        sampling: Literal["balanced"] | None = None,
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
+        self.sampling = sampling
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
         self.loss = loss
 
@@ -52,9 +55,8 @@ class Classification(Task):
 
     def _class_weights(self) -> Tensor | None:
         if self.class_weights == "balanced":
-            data: Any = self.data
-            counts_C = torch.bincount(data.splits["train"].label, minlength=len(data.classes))
-            return counts_C.sum() / (len(data.classes) * counts_C.clamp(min=1))  # a class may have none
+            counts_C = self._counts()
+            return counts_C.sum() / (len(counts_C) * counts_C.clamp(min=1))  # a class may have none
         if self.class_weights is None:
             return None
         if len(self.class_weights) != len(self.data.classes):
@@ -63,12 +65,27 @@ class Classification(Task):
             )
         return torch.tensor(self.class_weights)
 
+    def _counts(self) -> Tensor:
+        """Count the training examples of each class `[C]`."""
+        label_N = self.training_labels()
+        if label_N is None:
+            raise ConfigError(f"task: {type(self.data).__name__} does not say its training labels to balance")
+        return torch.bincount(label_N, minlength=len(self.data.classes))
+
+    def train_dataloader(self) -> Any:
+        loader = super().train_dataloader()
+        if self.sampling == "balanced":
+            loader.sampler.weights = (1 / self._counts())[self.training_labels()]
+        return loader
+
     def num_outputs(self) -> int:
         if len(self.data.classes) < 2:
             raise ConfigError("task: these data have no classes to tell apart; try task=regression")
         return len(self.data.classes)
 
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
+        if batch.label.dim() > 1:
+            raise ConfigError("task: an example of these data has several labels; try task=multilabel")
         network: Any = self.network
         if hasattr(network, "forward_and_loss"):
             logits_BC, own_loss, share = network.forward_and_loss(batch.input, batch.label)
@@ -123,25 +140,50 @@ class Classification(Task):
 
 
 class Regression(Task):
-    """Learns a number per set from the output `[B, 1]` of its network."""
+    """Learns a number of each set `[B]`, or several `[B, K]`, from the output `[B, K]` of its network.
+
+    Several count alike as they are: bring them to one scale in the data.
+    """
+
+    known_metrics = metrics.OF_NUMBERS
 
     def num_outputs(self) -> int:
-        return 1
+        if self.data.classes:
+            raise ConfigError("task: these data have classes, no numbers to regress; try task=classification")
+        label = self.training_labels()
+        return 1 if label is None or label.dim() == 1 else label.shape[1]
 
     def training_values(self, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": F.l1_loss(self.network(batch.input).squeeze(1), batch.label)}
+        return {"loss": F.l1_loss(self.network(batch.input), _columns(batch.label))}
 
-    def judge(self, output_N1: Tensor, label_N: Tensor) -> dict[str, float]:
-        error_N = output_N1.squeeze(1) - label_N
+    def judge(self, output_NK: Tensor, label: Tensor) -> dict[str, float]:
+        error_NK = output_NK - _columns(label)
         return {
-            "loss": error_N.abs().mean().item(),
-            "root_mean_squared_error": error_N.square().mean().sqrt().item(),
+            "loss": error_NK.abs().mean().item(),
+            "root_mean_squared_error": error_NK.square().mean().sqrt().item(),
         }
+
+    def named_metric(self, name: str, output: Tensor, label: Tensor) -> dict[str, float]:
+        label_NK = _columns(label)
+        return metrics.of_numbers(name, output, label_NK, targets_of(self.data, label_NK.shape[1]))
 
     def reference(self, tested: Judged) -> dict[str, float]:
         """Return the metrics of the best constant answers: the median of the labels, and their mean."""
-        label_N = tested.label.float()
+        label_NK = _columns(tested.label).float()
         return {
-            "trivial_loss": (label_N - label_N.median()).abs().mean().item(),
-            "trivial_root_mean_squared_error": label_N.std(correction=0).item(),
+            "trivial_loss": (label_NK - label_NK.median(0).values).abs().mean().item(),
+            "trivial_root_mean_squared_error": label_NK.var(0, correction=0).mean().sqrt().item(),
         }
+
+    def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
+        from patchsets.task.deployed_classifier import describe_classifier
+
+        if not isinstance(self.data, ImageSets):
+            return None
+        return describe_classifier(
+            self.network, self.data, "regression", targets_of(self.data, self.num_outputs())
+        )
+
+
+def _columns(label: Tensor) -> Tensor:
+    return label if label.dim() == 2 else label[:, None]

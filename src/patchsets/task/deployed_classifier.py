@@ -18,7 +18,7 @@ LUMINANCE = (19595, 38470, 7471)  # of red, green, blue in 65536, as Pillow has 
 
 
 class Classifier(nn.Module):
-    """From uint8 images `[B, H, W, 3]` to `probability` `[B, K]`.
+    """From uint8 images `[B, H, W, 3]` to `probability` `[B, K]`, or by a regression to `value` `[B, K]`.
 
     `prepare` makes what the network is given from images `[B, H, W, C]` uint8, after the `preprocessing`.
     """
@@ -29,18 +29,23 @@ class Classifier(nn.Module):
         channels: int,
         preprocessing: Sequence[Preprocess],
         prepare: Callable[[Tensor], Sets | Tensor],
+        kind: str = "classification",
     ) -> None:
         super().__init__()
         self.network = network
         self.channels = channels
         self.preprocessing = preprocessing
         self.prepare = prepare
+        self.kind = kind
 
     def forward(self, images_BHWC: Tensor) -> dict[str, Tensor]:
         images = grey(images_BHWC) if self.channels == 1 else images_BHWC
         for function in self.preprocessing:
             images = apply(function, images)
-        return {"probability": self.network(self.prepare(images)).float().softmax(dim=1)}
+        output = self.network(self.prepare(images)).float()
+        if self.kind == "regression":
+            return {"value": output}
+        return {"probability": output.sigmoid() if self.kind == "multilabel" else output.softmax(dim=1)}
 
 
 def grey(images_BHWC: Tensor) -> Tensor:
@@ -55,17 +60,21 @@ def whole(images_BHWC: Tensor) -> Tensor:
     return images_BHWC.permute(0, 3, 1, 2).float() / 255
 
 
-def describe_classifier(network: nn.Module, data: ImageSets) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network as a classifier of images, and in plain values what it takes and answers.
+def describe_classifier(
+    network: nn.Module, data: ImageSets, kind: str = "classification", names: Sequence[str] = ()
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network as a model of images, and in plain values what it takes and answers.
+
+    `names` are those of the numbers that it regresses; else they are the classes of the data.
 
     Raises UserError where patches are left out by what they show, which no exported graph can follow.
     """
     channels = data.splits["train"].images.channels
-    classifier = Classifier(network, channels, data.preprocessing, _preparation(data))
+    classifier = Classifier(network, channels, data.preprocessing, _preparation(data), kind)
     return classifier, {
-        "kind": "classification",
+        "kind": kind,
         "preprocessing": _sizes(data) | getattr(data, "fitting", dict)(),
-        "classes": data.classes,
+        "classes": list(names or data.classes),
         "data": data.fingerprint(),
     }
 

@@ -34,6 +34,12 @@ class Judged:
     index: Tensor
 
 
+def targets_of(data: Any, count: int) -> list[str]:
+    """Return the names of the numbers that are regressed; `value` of one that has none."""
+    named = list(getattr(data, "targets", None) or [])
+    return named if len(named) == count else ["value"] if count == 1 else [f"value {k}" for k in range(count)]
+
+
 PATCH_COUNTS = (1, 2, 4, 9, 16, 36, 64, 144, 256, 576, 1024)
 NOTICEABLY_FEWER = 1.4  # times fewer patches than all of them, to be worth a point
 ENOUGH_EXAMPLES = 2000  # to know an accuracy to about 2 %

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ from patchsets.task.examination import (
     correct_by_patches,
     data_have_patches,
     examine,
+    targets_of,
     typical_examples,
 )
+from patchsets.task.metrics import of_labels
 from workbench.common.files import appearing_whole
 from workbench.run.metrics_file import read_metrics
 
@@ -36,7 +38,7 @@ def write_report(task: RunTask, judged: Judged, folder: Path) -> None:
     """Write the predictions and figures of a tested task into its run folder."""
     file_name = getattr(task.data, "file_name", None)
     files = None if file_name is None else [file_name("test", row) for row in judged.index.tolist()]
-    write_predictions(folder / "predictions.csv", judged, classes_of(task, judged), files)
+    write_predictions(folder / "predictions.csv", judged, answers(task, judged), files)
     (folder / "figures").mkdir(exist_ok=True)
     with _undisturbed(task):
         for name, figure in _figures(task, judged, folder):
@@ -49,28 +51,52 @@ def classes_of(task: RunTask, judged: Judged) -> Sequence[str]:
     return task.data.classes if judged.label.dim() == 1 else []
 
 
+def has_labels(task: RunTask, judged: Judged) -> bool:
+    """Tell whether each example has several labels, of the data's classes, answered by logits."""
+    return bool(task.data.classes) and judged.label.dim() == 2 and judged.label.shape == judged.output.shape
+
+
+def answers(task: RunTask, judged: Judged) -> dict[str, Sequence[Any]]:
+    """Return the columns of the predictions: what is true, what was said, and how sure that is."""
+    output, label, names = judged.output, judged.label, task.data.classes
+    if classes_of(task, judged):
+        said: Sequence[Sequence[str]] = [
+            [names[c] for c in part.tolist()] for part in (label, output.argmax(1))
+        ]
+        return {"label": said[0], "predicted": said[1]} | _probabilities(output.softmax(1), names)
+    if has_labels(task, judged):
+        said = [
+            [";".join(name for name, has in zip(names, row, strict=True) if has) for row in part.tolist()]
+            for part in (label > 0.5, output > 0)
+        ]
+        return {"label": said[0], "predicted": said[1]} | _probabilities(output.sigmoid(), names)
+    if label.dim() == 1 or label.shape != output.shape:
+        return {"label": label.tolist(), "predicted": output.squeeze(1).tolist()}
+    targets = targets_of(task.data, label.shape[1])
+    parts = {"label": label, "predicted": output}
+    return {
+        f"{what} {name}": part[:, k].tolist()
+        for k, name in enumerate(targets)
+        for what, part in parts.items()
+    }
+
+
+def _probabilities(probability_NC: torch.Tensor, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    columns = zip(names, probability_NC.T.tolist(), strict=True)
+    return {f"probability of {name}": [f"{p:.6g}" for p in column] for name, column in columns}
+
+
 def write_predictions(
-    path: Path, judged: Judged, classes: Sequence[str], files: Sequence[str] | None = None
+    path: Path, judged: Judged, columns: Mapping[str, Sequence[Any]], files: Sequence[str] | None = None
 ) -> None:
-    """Write one line per test example; without classes the answer is a number, without probabilities."""
-    header = ["index", "label", "predicted", *(f"probability of {name}" for name in classes)]
-    rows: Sequence[Sequence[Any]] = [[index] for index in judged.index.tolist()]
-    if files is not None:
-        header.insert(1, "file")
-        rows = list(zip(judged.index.tolist(), files, strict=True))
-    label = judged.label.tolist()
-    if classes:
-        predicted = [classes[c] for c in judged.output.argmax(dim=1).tolist()]
-        label = [classes[c] for c in label]
-        probability = [[f"{p:.6g}" for p in row] for row in judged.output.softmax(dim=1).tolist()]
-    else:
-        predicted, probability = judged.output.squeeze(1).tolist(), [[]] * len(label)
+    """Write one line per test example: its row in the split, its file where it has one, and the columns."""
+    table: dict[str, Sequence[Any]] = {"index": judged.index.tolist()}
+    table |= {} if files is None else {"file": files}
+    table |= columns
     with appearing_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(
-            [*row, y, p, *ps] for row, y, p, ps in zip(rows, label, predicted, probability, strict=True)
-        )
+        writer.writerow(table)
+        writer.writerows(zip(*table.values(), strict=True))
 
 
 @contextmanager
@@ -94,6 +120,7 @@ def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str,
     if any(row.name.startswith("val/") for row in rows):
         yield "learning_curves", figures.learning_curves(rows, *task.goal())
     if not classes:
+        yield from _figures_of_several(task, judged)
         return
     yield "confusion_matrix", figures.confusion_matrix(count_confusions(judged, len(classes)), classes)
     if len(classes) == 2 and len(judged.label.unique()) == 2:
@@ -107,6 +134,28 @@ def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str,
         yield "attention", _patch_attention(task, judged)
     elif hasattr(task.data, "element_shape"):
         yield "attention", _bag_attention(task, judged)
+
+
+def _figures_of_several(task: RunTask, judged: Judged) -> Iterator[tuple[str, Figure]]:
+    """Give the figure of several labels, or of one or several numbers."""
+    from patchsets import figures
+
+    output, label = judged.output, judged.label
+    if has_labels(task, judged):
+        names = task.data.classes
+        scores = {}
+        for title, name in {"AUROC": "auroc_per_class", "F1": "f1_per_class"}.items():
+            value = of_labels(name, output, label, names)
+            scores[title] = [value.get(f"{name}/{one}", float("nan")) for one in names]
+        yield "labels", figures.label_scores(scores, label.float().mean(0).numpy(), names)
+    elif output.shape == (label if label.dim() == 2 else label[:, None]).shape:
+        label_NK = label.reshape(output.shape).float()
+        yield (
+            "predicted_numbers",
+            figures.predicted_numbers(
+                output.numpy(), label_NK.numpy(), targets_of(task.data, output.shape[1])
+            ),
+        )
 
 
 def count_confusions(judged: Judged, num_classes: int) -> np.ndarray:

@@ -77,6 +77,10 @@ class Task(RunTask):
             self.report(folder)
         return dict(metrics)
 
+    def training_labels(self) -> Tensor | None:
+        """Return the labels of the training split; None where the data do not hold them together."""
+        return getattr(getattr(self.data, "splits", {}).get("train"), "label", None)
+
     # The network and its loss
 
     def network_arguments(self) -> dict[str, Any]:

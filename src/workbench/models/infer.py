@@ -72,7 +72,7 @@ def set_up(model: Model, words: Words) -> None:
     if model.kind != "anomaly":
         for key in ("threshold", "pooling", "heat_maps"):
             if getattr(words, key):
-                raise ConfigError(f"{key}: this model tells classes apart; it has no {key.replace('_', ' ')}")
+                raise ConfigError(f"{key}: this model finds no anomalies; it has no {key.replace('_', ' ')}")
     if words.pooling is not None:
         try:
             model.use_pooling(words.pooling)
@@ -180,7 +180,8 @@ def summary(answers: Sequence[Answer], named: NamedModel, before: int, folder: P
 def _counts(judged: Sequence[Answer], model: Model) -> str:
     if model.kind == "anomaly":
         return f"{sum(answer['is_anomaly'] for answer in judged)} anomalies"
-    classes = [answer["class"] for answer in judged]
+    said = [str(answer.get("class", answer.get("labels", ""))).split(";") for answer in judged]
+    classes = [name for names in said for name in names]
     return ", ".join(f"{name}: {classes.count(name)}" for name in model.classes if name in classes)
 
 

@@ -22,6 +22,7 @@ from workbench.train.export import example_images
 
 TOLERANCE = 1e-5  # largest difference of a probability; of a score, whose scale is its own, as a share of it
 CHECKED = {"anomaly": ("score", "p_value"), "classification": ("probability",)}
+CHECKED |= {"multilabel": ("probability",), "regression": ("value",)}
 BATCHES = (1, 2, 5)  # images at once, to be compared
 
 

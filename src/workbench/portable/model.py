@@ -25,9 +25,9 @@ Answers = dict[str, np.ndarray]
 class Model:
     """Answers for images `[B, H, W, 3]` uint8 that `read_image` prepared by `preprocessing`.
 
-    kind "classification": `probability` `[B, C]`. kind "anomaly": `score` `[B]`, `p_value` `[B]` (how rare
-    such a score is among good images), `is_anomaly` `[B]`, `map` `[B, H, W]`; decided at `threshold`, which
-    may be changed.
+    kind "classification" and "multilabel": `probability` `[B, C]`. kind "regression": `value` `[B, C]`.
+    kind "anomaly": `score` `[B]`, `p_value` `[B]` (how rare such a score is among good images), `is_anomaly`
+    `[B]`, `map` `[B, H, W]`; decided at `threshold`, which may be changed.
     """
 
     def __init__(self, run: Callable[[np.ndarray], Answers], description: dict[str, Any]) -> None:
@@ -71,6 +71,10 @@ class Model:
         """Return what is said of each image, as plain values by name."""
         if self.kind == "classification":
             return [self._class_row(probability_C) for probability_C in answers["probability"]]
+        if self.kind == "multilabel":
+            return [self._label_row(probability_C) for probability_C in answers["probability"]]
+        if self.kind == "regression":
+            return [dict(zip(self.classes, map(float, value_C), strict=True)) for value_C in answers["value"]]
         used = self.threshold if threshold is None else threshold
         columns = zip(answers["score"], answers["p_value"], answers["is_anomaly"], strict=True)
         return [
@@ -81,6 +85,11 @@ class Model:
     def _class_row(self, probability_C: np.ndarray) -> dict[str, Any]:
         surest = int(probability_C.argmax())
         return {"class": self.classes[surest], "probability": float(probability_C[surest])}
+
+    def _label_row(self, probability_C: np.ndarray) -> dict[str, Any]:
+        named = dict(zip(self.classes, map(float, probability_C), strict=True))
+        labels = ";".join(name for name, probability in named.items() if probability > 0.5)
+        return {"labels": labels} | {f"probability of {name}": value for name, value in named.items()}
 
 
 def _highest(pixels_BP: np.ndarray) -> int:

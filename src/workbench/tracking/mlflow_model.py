@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,7 +58,8 @@ def save_as_mlflow(model: Path, target: Path, run_id: str, place: str) -> "Model
         raise ConfigError(f"{model / 'model.pt2'} is not loaded: {error}") from error
     described = json.loads((model / "model.json").read_text(encoding="utf-8"))
     metadata = {key: described.get(key) for key in ("kind", "threshold", "classes", "preprocessing")}
-    form = Model(place, run_id, signature=signature(described["kind"]), metadata=metadata)
+    taken_and_given = signature(described["kind"], described.get("classes", []))
+    form = Model(place, run_id, signature=taken_and_given, metadata=metadata)
     with TemporaryDirectory() as copy:
         files, code = Path(copy, "model"), Path(copy, "portable")
         files.mkdir()
@@ -75,14 +77,17 @@ def save_as_mlflow(model: Path, target: Path, run_id: str, place: str) -> "Model
     return form
 
 
-def signature(kind: str) -> "ModelSignature":
+def signature(kind: str, classes: Sequence[str] = ()) -> "ModelSignature":
     """Return what the served model takes, a column of base64 images and perhaps a threshold, and answers."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+    columns = COLUMNS.get(kind) or dict.fromkeys(classes, "double")
+    if kind == "multilabel":
+        columns = {"labels": "string"} | {f"probability of {name}": "double" for name in classes}
     params = {"anomaly": [ParamSpec("threshold", "double", None)]}.get(kind)
     return ModelSignature(
         inputs=Schema([ColSpec("string", "image")]),
-        outputs=Schema([ColSpec(type_, name) for name, type_ in COLUMNS[kind].items()]),
+        outputs=Schema([ColSpec(type_, name) for name, type_ in columns.items()]),
         params=params and ParamSchema(params),  # type: ignore[arg-type]  # None is allowed
     )

@@ -169,10 +169,10 @@ class RunTask(LightningModule):
     def val_dataloader(self) -> Any:
         loader = self.data.val_dataloader()
         if loader == []:
-            self._do_without_validation()
+            self.do_without_validation()
         return self._divided(loader)
 
-    def _do_without_validation(self) -> None:
+    def do_without_validation(self) -> None:
         """Raise ConfigError for what asks for a validation split, which these data do not have."""
         lack = "these data have no validation split"
         if self.settings.get("early_stopping_patience") is not None:

@@ -66,6 +66,9 @@ def check_parts(parts: Parts, words: Sequence[str] = ()) -> None:
         getattr(parts.task.data, "find_files", lambda: None)()
     except DataError as error:
         raise ConfigError(str(error)) from error
+    rows = getattr(parts.task.data, "rows", None)  # of data of files, by split
+    if rows is not None and "val" not in rows and parts.trainer.limit_val_batches != 0:
+        parts.task.do_without_validation()
     if parts.checkpoint is not None:
         check_checkpoint(parts.task, parts.trainer, parts.checkpoint, words)
 
