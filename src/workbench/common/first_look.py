@@ -1,17 +1,19 @@
 """What was learned of files at the first look, kept in the cache until a file changes."""
 
-import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from tqdm import tqdm
 
-from workbench.common.cache import cache_folder
+from workbench.common.cache import cached
 from workbench.common.errors import DataError
 from workbench.common.files import read_json, write_json
 
+log = logging.getLogger(__name__)
 SHOWN_FROM = 200  # files to look at, for a bar
 
 
@@ -21,23 +23,33 @@ def look_at(
     """Return what `look` says of each file, in plain values, or the exception that it raised.
 
     A file that it has seen, with the same size and time of change, is not looked at again. `kind` names the
-    look and its version. Files are looked at in threads, with a bar where they are many.
+    look and its version. Where the cache cannot be written, every start looks at all files.
     """
-    name = hashlib.sha256(f"{kind} {root.resolve()}".encode()).hexdigest()[:16]
-    kept = cache_folder() / f"look-{name}.json"
-    known = read_json(kept) or {}
-    stamps = [_stamp(path) for path in paths]
-    keys = [str(path) for path in paths]
-    new = [n for n, key in enumerate(keys) if known.get(key, {}).get("stamp") != stamps[n]]
-    results: dict[int, dict[str, Any] | Exception] = {}
+    try:
+        folder = cached("first_look", {"of": kind, "root": str(root.resolve())}, lambda _: None)
+    except DataError as error:
+        log.warning("the first look at %s is not kept: %s", root, error)
+        return [result for _, result in _look_anew(root, paths, look)]
+    with FileLock(folder.with_suffix(".looking")):  # of several processes one looks, the others wait
+        kept = folder / "files.json"
+        known = read_json(kept) or {}
+        stamps = {path: _stamp(path) for path in paths}
+        new = [path for path in paths if known.get(str(path), {}).get("stamp") != stamps[path]]
+        results = dict(_look_anew(root, new, look))
+        good = {path: seen for path, seen in results.items() if not isinstance(seen, Exception)}
+        if good:
+            write_json(kept, known | {str(p): {"stamp": stamps[p], "seen": seen} for p, seen in good.items()})
+    return [results[path] if path in results else known[str(path)]["seen"] for path in paths]
+
+
+def _look_anew(
+    root: Path, paths: Sequence[Path], look: Callable[[Path], dict[str, Any]]
+) -> list[tuple[Path, dict[str, Any] | Exception]]:
+    """Look at files in threads, with a bar where they are many."""
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda n: _try(look, paths[n]), new)
-        bar = tqdm(found, f"first look at {root.name}", len(new), unit="file", disable=len(new) < SHOWN_FROM)
-        results = dict(zip(new, bar, strict=True))
-    looked = {n: result for n, result in results.items() if not isinstance(result, Exception)}
-    if looked:
-        _keep(kept, known | {keys[n]: {"stamp": stamps[n], "seen": seen} for n, seen in looked.items()})
-    return [results[n] if n in results else known[key]["seen"] for n, key in enumerate(keys)]
+        found = pool.map(lambda path: (path, _try(look, path)), paths)
+        off = len(paths) < SHOWN_FROM
+        return list(tqdm(found, f"first look at {root.name}", len(paths), unit="file", disable=off))
 
 
 def _stamp(path: Path) -> list[int]:
@@ -54,13 +66,3 @@ def _try(look: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any] |
         return look(path)
     except Exception as error:  # readers raise anything on broken bytes
         return error
-
-
-def _keep(file: Path, looks: dict[str, Any]) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, looks)
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
-        ) from error
