@@ -22,7 +22,7 @@ from workbench.portable.pixels import decode, read_image
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache/patchsets"
 
@@ -174,7 +174,7 @@ def test_images_that_vanish_or_change_are_one_line(root: Path, workers: int) -> 
 
 
 def test_a_full_disk_is_told_before_anything_is_decoded(
-    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(lazy_images.shutil, "disk_usage", lambda path: usage(1000))
@@ -185,7 +185,9 @@ def test_a_full_disk_is_told_before_anything_is_decoded(
     monkeypatch.setenv("PATCHSETS_CACHE_GB", "0.0001")
     with pytest.raises(DataError, match=r"may hold 0.0 GB; raise PATCHSETS_CACHE_GB"):
         folder(root, cache="disk")
-    assert not list((cache / "images").glob("*/pixels")) + list((cache / "images").glob("*.new"))
+    assert not list((cache_folder / "images").glob("*/pixels")) + list(
+        (cache_folder / "images").glob("*.new")
+    )
 
 
 def test_a_damaged_image_is_refused_before_there_is_a_run(root: Path, tmp_path: Path) -> None:
