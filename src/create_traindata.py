@@ -10,7 +10,7 @@ masks=      where they are anomalous: files of the same names, or with _mask beh
 input=      in place of the three: a data set like MVTec AD's or VisA's, whose splits are kept
 output=     the new folder: train/good, test/good, test/<kind>, ground_truth/<kind>, manifest.csv
 check=      print what is in a data set and what is wrong with it; nothing is written
-size=256    pixels of a side        fit=stretch, or letterbox, which keeps the proportions
+size=256    pixels of a side, or height,width        fit=stretch, or letterbox, which keeps the proportions
 region=left,top,right,bottom        take only that part of each image
 tile=128    cut each image into squares of so many pixels
 test_fraction=0.2                   of the good images

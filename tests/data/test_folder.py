@@ -447,3 +447,24 @@ def test_subfolders_that_may_not_be_the_classes_are_said(
         fill(tmp_path / camera, ("cat", "dog"), 5, number)
     folder(tmp_path).setup()
     assert "cam1, cam2 are taken as the classes, and each holds cat, dog" in caplog.text
+
+
+def test_the_edge_decides_about_small_images_and_about_what_is_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path)
+    assert {edge: shown_of(tmp_path, edge) for edge in ("shift", "pad")} == {"shift": 1.0, "pad": 1.0}
+    with caplog.at_level("INFO"):
+        assert shown_of(tmp_path, "drop") < 1
+    assert "data.edge=shift shows the rest" in caplog.text
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a" / "small.png")
+    with pytest.raises(DataError, match="fewer than a patch"):
+        shown_of(tmp_path, "shift")
+    assert shown_of(tmp_path, "pad") == 1
+
+
+def shown_of(root: Path, edge: str) -> float:
+    data = folder(root, edge=edge)
+    data.setup()
+    share: float = data.fingerprint()["coverage"]
+    return share

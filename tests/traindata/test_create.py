@@ -87,6 +87,13 @@ def test_raw_images_become_a_data_set_that_is_read(raw: Path, tmp_path: Path) ->
     assert json.loads((tmp_path / "set/manifest.json").read_text())["parameters"]["size"] == 16
 
 
+def test_images_need_not_be_square(raw: Path, tmp_path: Path) -> None:
+    rows = of(raw, tmp_path / "set", "size=[16,24]")
+    assert {_read(tmp_path / "set" / row["path"]).shape[:2] for row in rows} == {(16, 24)}
+    assert {_read(tmp_path / "set" / row["mask"]).shape for row in rows if row["mask"]} == {(16, 24)}
+    assert json.loads((tmp_path / "set/manifest.json").read_text())["parameters"]["size"] == [16, 24]
+
+
 def test_the_same_images_and_seed_give_the_same_bytes(raw: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         of(raw, tmp_path / name, "tile=20", "group=part(\\d+)")
@@ -206,6 +213,10 @@ def test_everything_wrong_is_named_at_once_and_nothing_is_written(raw: Path, tmp
         (["good=raw/good", "output=set", "region=9,9,9,20"], "is empty"),
         (["good=raw/good", "output=set", "region=0,0,900,900"], "do not hold the region"),
         (["good=raw/good", "output=set", "tile=41"], "fewer than a tile's"),
+        *[
+            (["good=raw/good", "output=set", f"size={size}"], "size: .* neither")
+            for size in ("0", "9,0", "a")
+        ],
         (["good=raw/good", "output=set", "group=("], "no regular expression"),
         (["good=raw/good", "output=set", "group=part"], "nothing to split"),
         (["good=raw/good", "output=set", "anomaly=raw/anomaly", "tile=20"], "not known which of its tiles"),

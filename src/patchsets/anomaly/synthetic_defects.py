@@ -47,8 +47,9 @@ def _distance_from_ellipse(count: int, size: torch.Size, device: torch.device) -
     """Return how far each pixel is from the middle of an ellipse `[B, H, W]`, in its own radii."""
     height, width = size
     middle_y, middle_x, turn, large, slender = torch.rand(5, count, 1, 1, device=device)
-    y = torch.linspace(-0.5, 0.5, height, device=device)[:, None] - (middle_y - 0.5)
-    x = torch.linspace(-0.5, 0.5, width, device=device) - (middle_x - 0.5)
+    side = min(height, width)  # the unit of both, so that the shape is that of a square image
+    y = (torch.linspace(-0.5, 0.5, height, device=device)[:, None] - (middle_y - 0.5)) * (height / side)
+    x = (torch.linspace(-0.5, 0.5, width, device=device) - (middle_x - 0.5)) * (width / side)
     angle = turn * math.pi
     along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
     radius = torch.exp(math.log(0.05) + large * math.log(0.3 / 0.05))

@@ -16,8 +16,8 @@ from patchsets.data.images import Augment
 from patchsets.data.layout import FITS, GOOD, Entry, as_mask, fit_mask, read_layout
 from patchsets.data.splitting import hold_out
 from workbench.common.errors import ConfigError, DataError, data_root
-from workbench.common.limits import AboveZero
-from workbench.portable.pixels import fitted, shown
+from workbench.common.limits import AboveZero, ImageSize
+from workbench.portable.pixels import fitted, shown, sides
 from workbench.train.loading import SplitLoaders, hash_of
 
 log = logging.getLogger(__name__)
@@ -37,20 +37,23 @@ class AnomalyImages(SplitLoaders):
         root: str | None,
         batch_size: AboveZero,
         seed: int,
-        image_size: AboveZero = 256,
+        image_size: ImageSize = 256,
         fit: str = "stretch",
         val_fraction: float = 0.15,
         split_seed: int = 0,
         num_workers: int = 0,
         augment: Augment | None = None,
     ) -> None:
-        """`fit`: stretch, or letterbox, which keeps the proportions; `augment`: as of ImageSets."""
+        """`image_size`: pixels of a side, or [height, width]; `augment`: as of ImageSets.
+
+        `fit`: stretch, or letterbox, which keeps the proportions.
+        """
         if fit not in FITS:
             raise ConfigError(f"data.fit: {fit!r} is neither {' nor '.join(FITS)}")
         if not 0 < val_fraction < 1:
             raise ConfigError(f"data.val_fraction: {val_fraction} is not between 0 and 1")
-        if image_size < 1:
-            raise ConfigError(f"data.image_size: {image_size} is not a number above 0")
+        if min(sides(image_size)) < 1:
+            raise ConfigError(f"data.image_size: {image_size} is not above 0")
         self.root = root
         self.batch_size, self.seed = batch_size, seed
         self.image_size, self.fit = image_size, fit
@@ -86,7 +89,7 @@ class AnomalyImages(SplitLoaders):
             label = np.array([layout.entries[row].kind != GOOD for row in part])
             self.splits[split] = labelled(np.stack([pixels[row] for row in part]), label)
         channels = self.splits["train"].images.channels
-        self.image_shape = (channels, self.image_size, self.image_size)
+        self.image_shape = (channels, *sides(self.image_size))
         self.num_features = channels
 
     def _fitted(self, pixels: np.ndarray) -> np.ndarray:

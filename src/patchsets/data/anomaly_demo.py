@@ -23,7 +23,7 @@ from patchsets.data.layout import Row, sha256_of, write_manifest
 from patchsets.data.textures import read_photograph
 from workbench.common.cache import cached
 from workbench.common.errors import ConfigError, nearest
-from workbench.common.limits import AboveZero
+from workbench.common.limits import AboveZero, ImageSize
 
 VERSION = 2  # to be raised when other images are made of the same parameters
 SIDE = 64  # pixels
@@ -194,7 +194,7 @@ class AnomalyDemo(AnomalyImages):
         category: str,
         batch_size: AboveZero,
         seed: int,
-        image_size: AboveZero = 64,
+        image_size: ImageSize = 64,
         train: int = 400,
         val: int = 100,
         per_kind: int = 20,

@@ -3,7 +3,7 @@
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,18 +16,10 @@ from patchsets.data.image_sets import ImageSets, LabelledImages
 from patchsets.data.lazy_images import ImageFiles, stored
 from patchsets.data.splitting import Examples, Fold, Folds, Splitting, divide
 from workbench.common.errors import DataError, data_root
-from workbench.common.limits import AboveZero, Limit
+from workbench.common.limits import AboveZero, ImageSize
 from workbench.portable.pixels import Unusable, check_crop, check_smallest, resized, shown
 
 log = logging.getLogger(__name__)
-
-
-def _is_size(size: Any) -> bool:
-    sides = size if isinstance(size, list) and len(size) == 2 else [size]
-    return size is None or all(type(side) is int and side > 0 for side in sides)
-
-
-Pixels = Annotated[int | list[int] | None, Limit(_is_size, "a number above 0, [height, width], or null")]
 
 
 class Folder(ImageSets):
@@ -52,8 +44,8 @@ class Folder(ImageSets):
         split_seed: int = 0,
         folds: Folds = None,
         fold: Fold = None,
-        resize: Pixels = None,
-        crop: Pixels = None,
+        resize: ImageSize | None = None,
+        crop: ImageSize | None = None,
         cache: Literal["none", "memory", "disk"] | None = None,
         **sets: Any,
     ) -> None:

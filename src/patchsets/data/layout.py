@@ -201,7 +201,7 @@ def as_mask(pixels: np.ndarray) -> np.ndarray:
     return mask
 
 
-def fit_mask(mask: np.ndarray, size: int, fit: str) -> np.ndarray:
+def fit_mask(mask: np.ndarray, size: Sequence[int] | int, fit: str) -> np.ndarray:
     """Bring a mask `[H, W]` bool to a size: True where at least half of a pixel is.
 
     Of a defect that fills no pixel by half, the fullest pixel stays: none vanishes.
@@ -213,11 +213,11 @@ def fit_mask(mask: np.ndarray, size: int, fit: str) -> np.ndarray:
     return fullest
 
 
-def vanishes(mask: np.ndarray, size: int, fit: str) -> bool:
+def vanishes(mask: np.ndarray, size: Sequence[int] | int, fit: str) -> bool:
     """Tell whether a defect fills no pixel by half at a size."""
     return bool(mask.any()) and not bool(_half_full(mask, size, fit).any())
 
 
-def _half_full(mask: np.ndarray, size: int, fit: str) -> np.ndarray:
+def _half_full(mask: np.ndarray, size: Sequence[int] | int, fit: str) -> np.ndarray:
     full: np.ndarray = fitted(mask.astype(np.uint8) * 255, size, fit) > 127
     return full

@@ -80,12 +80,17 @@ def smallest_features(image_shape: tuple[int, int, int], enc_channels: Sequence[
     _, height, width = image_shape
     shrink = 2 ** len(enc_channels)
     if height % shrink or width % shrink:
-        near = max(1, round(width / shrink)) * shrink
         raise ConfigError(
             f"hparams.image_size: {height}x{width} cannot be halved {len(enc_channels)} times, once for each "
-            f"of hparams.enc_channels; choose a multiple of {shrink}, such as {near}"
+            f"of hparams.enc_channels; choose {multiple_of(shrink, height, width)}"
         )
     return enc_channels[-1], height // shrink, width // shrink
+
+
+def multiple_of(number: int, height: int, width: int) -> str:
+    """Say which sizes can be halved, and the nearest of them."""
+    near = [max(1, round(side / number)) * number for side in (height, width)]
+    return f"a multiple of {number}, such as {near[0] if near[0] == near[1] else str(near).replace(' ', '')}"
 
 
 def encoder_blocks(channels: Sequence[int]) -> list[nn.Module]:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from patchsets.model.autoencoder import multiple_of
 from workbench.common.errors import ConfigError
 
 
@@ -37,7 +38,7 @@ class UNet(nn.Module):
             height, width = image_shape[1:]
             raise ConfigError(
                 f"hparams.image_size: {height} x {width} pixels cannot be halved {len(widths) - 1} times; "
-                f"take a multiple of {halved}"
+                f"take {multiple_of(halved, height, width)}"
             )
         inputs = [image_shape[0], *widths[:-1]]
         self.down = nn.ModuleList(two_convolutions(i, o) for i, o in zip(inputs, widths, strict=True))

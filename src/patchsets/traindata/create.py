@@ -23,7 +23,7 @@ from patchsets.traindata.settings import Words
 from patchsets.traindata.sources import Source
 from workbench.common.errors import ConfigError, DataError
 from workbench.common.files import write_json
-from workbench.portable.pixels import decode, shown
+from workbench.portable.pixels import decode, shown, sides
 
 
 @contextmanager
@@ -159,7 +159,8 @@ def _tell(output: Path, plan: Plan, writer: _Writer) -> None:
     for remark in plan.remarks:
         print(f"note: {remark}")
     if writer.tiny:
-        size = f"{writer.words.size}x{writer.words.size}"
+        height, width = sides(writer.words.image_size())
+        size = f"{width}x{height}"
         print(
             f"note: {len(writer.tiny)} defects fill no pixel by half at {size}; "
             f"of each mask the fullest pixel stays: {listed(writer.tiny)}"

@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class Cut:
-    """One image `[size, size]` or `[size, size, 3]` uint8, its mask, and where in the source it was."""
+    """One image `[H, W]` or `[H, W, 3]` uint8, its mask, and where in the source it was."""
 
     pixels: np.ndarray
     mask: np.ndarray | None  # bool
@@ -60,14 +60,15 @@ def too_small(size: tuple[int, int], words: Words) -> str | None:
 
 def cut(pixels: np.ndarray, mask: np.ndarray | None, words: Words) -> Iterator[Cut]:
     """Give the images made of one; `mask` `[H, W]` bool is cut alike."""
+    size = words.image_size()
     for box, suffix in boxes((pixels.shape[0], pixels.shape[1]), words):
         left, top, right, bottom = box
-        part = fitted(np.ascontiguousarray(pixels[top:bottom, left:right]), words.size, words.fit)
+        part = fitted(np.ascontiguousarray(pixels[top:bottom, left:right]), size, words.fit)
         seen, is_tiny = None, False
         if mask is not None:
             within = mask[top:bottom, left:right]
-            seen = fit_mask(within, words.size, words.fit)
-            is_tiny = vanishes(within, words.size, words.fit)
+            seen = fit_mask(within, size, words.fit)
+            is_tiny = vanishes(within, size, words.fit)
         yield Cut(part, seen, box, suffix, is_tiny)
 
 

@@ -20,7 +20,7 @@ class Words:
     input: str | None = None
     output: str | None = None
     check: str | None = None
-    size: int = 256
+    size: Any = 256
     fit: str = "stretch"
     region: str | None = None
     tile: int | None = None
@@ -35,7 +35,8 @@ class Words:
         self._refuse_folders()
         if self.fit not in FITS:
             raise ConfigError(f"fit: {self.fit!r} is neither {' nor '.join(FITS)}")
-        for name in ("size", "tile", "per_kind"):
+        self.image_size()
+        for name in ("tile", "per_kind"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name}: {value} is not a number above 0")
@@ -60,6 +61,14 @@ class Words:
         if self.synthesize and (self.anomaly or self.input):
             raise ConfigError("synthesize: it is for where there are no anomalies; leave it or anomaly= out")
 
+    def image_size(self) -> int | list[int]:
+        """Return the size: of both sides, or height and width. Raises ConfigError where it is none."""
+        text = str(self.size).strip()
+        sides = [int(side) for side in re.findall(r"\d+", text)]
+        if not re.fullmatch(r"\d+|[\[(]?\s*\d+\s*,\s*\d+\s*[\])]?", text) or min(sides) < 1:
+            raise ConfigError(f"size: {text} is neither a number above 0 nor height,width")
+        return sides if len(sides) == 2 else sides[0]
+
     def box(self) -> tuple[int, int, int, int] | None:
         """Return the region as left, top, right, bottom. Raises ConfigError where it is none."""
         if self.region is None:
@@ -81,4 +90,5 @@ class Words:
 
     def parameters(self) -> dict[str, Any]:
         """Return what decides about the images beside the folders they come from."""
-        return {name: value for name, value in asdict(self).items() if name not in PATHS}
+        kept = {name: value for name, value in asdict(self).items() if name not in PATHS}
+        return kept | {"size": self.image_size()}

@@ -162,6 +162,12 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
+def sides(size: Sequence[int] | int) -> tuple[int, int]:
+    """Return height and width of a size, which is either both or one number for both."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
 def fitted(pixels: np.ndarray, size: Sequence[int] | int | None, fit: str = "stretch") -> np.ndarray:
     """Bring `[H, W]` or `[H, W, 3]` uint8 to a size (height, width); without one it stays as it is.
 
@@ -169,7 +175,7 @@ def fitted(pixels: np.ndarray, size: Sequence[int] | int | None, fit: str = "str
     """
     if size is None:
         return pixels
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = sides(size)
     if fit == "stretch":
         return _resized(pixels, height, width)
     if fit != "letterbox":

@@ -97,7 +97,8 @@ def memory_told(config: DictConfig) -> Iterator[None]:
         is_on_gpu = isinstance(error, torch.OutOfMemoryError)
         if not (is_on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
             raise
-        words = [f"hparams.{key}={config.hparams[key]}" for key in TO_LOWER if config.hparams.get(key)]
+        lower = {key: str(config.hparams[key]) for key in TO_LOWER if config.hparams.get(key)}
+        words = [f"hparams.{key}={value.replace(' ', '')}" for key, value in lower.items()]
         where = "the GPU" if is_on_gpu else "the machine"
         raise UserError(f"the memory of {where} is full; lower {' or '.join(words)}") from error
 
