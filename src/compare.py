@@ -56,12 +56,14 @@ def _table(
     from patchsets.task.anomaly import AnomalyTask
     from workbench.history.comparison import compare_metrics
     from workbench.run.trial import is_repeated
+    from workbench.search.samplers import as_list
 
     find_anomalies = all(issubclass(get_class(cell.config.task["_target_"]), AnomalyTask) for cell in cells)
     same_images = {key for key in cells[0].varied if is_repeated(key)} <= {REPEATED}
     if find_anomalies and same_images and (metric or "auroc").removeprefix("test/") == "auroc":
         return compare_runs(runs)
-    return compare_metrics(runs, metric or ("auroc" if find_anomalies else None))
+    direction = as_list(cells[0].config.sweep.direction)
+    return compare_metrics(runs, metric or ("auroc" if find_anomalies else None), *direction[:1])
 
 
 def main() -> int:

@@ -127,12 +127,22 @@ def test_less_of_an_error_is_better(tmp_path: Path) -> None:
     table = table_of(tmp_path, {"a": ONE, "b": OTHER}, "absolute_error", "data.fold")
     assert [line[table.header.index("behind")] == "best" for line in table.lines] == [False, True]
     assert float(table.numbers[0]["behind"]) > 0
+    folders = {name: [tmp_path / f"{name}{number}" for number in range(10)] for name in "ab"}
+    runs = [({"model": name, "seed": folder.name}, folder) for name in "ab" for folder in folders[name]]
+    assert compare_metrics(runs, "absolute_error", "maximize").best == [0]
     assert "corrected resampled t-test" in table.legend and "Nadeau and Bengio 2003" in table.legend
 
 
 def test_rows_that_lack_runs_and_runs_alone_say_so(tmp_path: Path) -> None:
     table = table_of(tmp_path / "some", {"a": ONE, "b": np.append(OTHER[:3], np.nan)})
     assert table.remarks == ["incomplete: b has accuracy of 3 of 10 runs"]
+    with_others = compare_metrics(
+        [
+            ({"model": "a", "seed": "0"}, tmp_path / "some/a0"),
+            ({"model": "b", "seed": "1"}, tmp_path / "some/b1"),
+        ]
+    )
+    assert sorted(line[2] for line in with_others.lines) == ["", "best"] and len(with_others.best) == 1
     alone = table_of(tmp_path / "alone", {"a": ONE[:1], "b": OTHER[:1]})
     assert alone.header == ["model", "accuracy", "behind", "loss", "runs"]
     assert "one run of each tells no chance from a difference" in alone.legend

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from workbench.common.errors import ConfigError, nearest
@@ -19,7 +20,7 @@ from workbench.history.repetitions import (
 from workbench.run.metrics_file import lower_is_better
 from workbench.run.summary import read_summary
 from workbench.run.trial import is_averaged, is_repeated
-from workbench.train.summary_table import no_better
+from workbench.train.summary_table import CONTROLS, no_better
 
 BESIDE = 4  # metrics that stand beside the one that is compared; the CSV has them all
 
@@ -31,7 +32,8 @@ class Row:
     varied: dict[str, str]
     runs: dict[Repetition, Mapping[str, float]] = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)
-    behind: Estimate | None = None  # how far the best of the same data is ahead
+    is_best: bool = False  # of the same data
+    behind: Estimate | None = None  # how far the best is ahead, by runs that both have
     p: float | None = None
 
     def values(self, metric: str) -> dict[Repetition, float]:
@@ -44,18 +46,21 @@ class Row:
         values = self.values(metric)
         return estimate(values, self.ratio) if values else None
 
-    @property
+    @cached_property
     def ratio(self) -> float:
         """Test examples per training example."""
         return ratio_of(self.folders, list(self.runs))
 
 
-def compare_metrics(runs: Iterable[tuple[Mapping[str, str], Path]], metric: str | None = None) -> Table:
+def compare_metrics(
+    runs: Iterable[tuple[Mapping[str, str], Path]], metric: str | None = None, direction: str | None = None
+) -> Table:
     """Read run folders, each with what it has of the keys that vary; return their table.
 
     `metric`, with or without `test/`, is what they are compared by; None: the first that is no loss. The
     first key that does not repeat a run is what is compared: rows that agree in all others stand together.
-    Raises ConfigError for a metric that no run has.
+    `direction` is minimize or maximize; None: as the metric's name says. Raises ConfigError for a metric that
+    no run has.
     """
     rows = _rows(runs)
     metric = _chosen([*rows], (metric or "").removeprefix("test/"))
@@ -63,7 +68,9 @@ def compare_metrics(runs: Iterable[tuple[Mapping[str, str], Path]], metric: str 
     for row in rows:
         by_data.setdefault(tuple(row.varied.values())[1:], []).append(row)
     for same_data in by_data.values():
-        _compare_with_best(same_data, metric)
+        _compare_with_best(
+            same_data, metric, direction == "minimize" if direction else lower_is_better(metric)
+        )
     return _table([row for same_data in by_data.values() for row in same_data], metric)
 
 
@@ -96,14 +103,15 @@ def _chosen(rows: Sequence[Row], metric: str) -> str:
     return metric
 
 
-def _compare_with_best(rows: Sequence[Row], metric: str) -> None:
+def _compare_with_best(rows: Sequence[Row], metric: str, is_lower_better: bool) -> None:
     """Say how far each is behind the best, run by run of the same seed and fold."""
-    sign = -1 if lower_is_better(metric) else 1
+    sign = -1 if is_lower_better else 1
     means = {id(row): each.mean for row in rows if (each := row.estimate(metric))}
     known = [row for row in rows if id(row) in means]
     if not known:
         return
     best = max(known, key=lambda row: sign * means[id(row)])
+    best.is_best = True
     others = [row for row in known if row is not best]
     for row in others:
         one, other = (best, row) if sign == 1 else (row, best)
@@ -115,7 +123,7 @@ def _compare_with_best(rows: Sequence[Row], metric: str) -> None:
 
 
 def _table(rows: list[Row], metric: str) -> Table:
-    beside = [name for name in _names(rows) if name != metric][:BESIDE]
+    beside = _beside(_names(rows), metric)
     is_alone = len(rows) == len({tuple(row.varied.values())[1:] for row in rows})  # of its data
     repeats = any((each := row.estimate(metric)) and each.size > 1 for row in rows)
     spread = ["s.e.", "95 %"] if repeats else []
@@ -123,10 +131,17 @@ def _table(rows: list[Row], metric: str) -> Table:
     header = [*rows[0].varied, metric, *spread, *against, *beside, "runs"]
     decimals = {name: _decimals([row.estimate(name) for row in rows]) for name in (metric, *beside)}
     lines = [_line(row, metric, header, decimals) for row in rows]
-    best = [] if is_alone else [place for place, row in enumerate(rows) if row.behind is None]
+    best = [] if is_alone else [place for place, row in enumerate(rows) if row.is_best]
     numbers = [_numbers(row, metric, _names(rows)) for row in rows]
     legend = _legend(rows, metric, repeats, is_alone)
     return Table(header, lines, legend, numbers, _remarks(rows, metric), len(rows[0].varied), best)
+
+
+def _beside(names: Sequence[str], metric: str) -> list[str]:
+    """Return the metrics that stand beside the one that is compared: some others, and its own controls."""
+    controls = tuple(f"{control}_" for control in CONTROLS)
+    others = [name for name in names if name != metric and not name.startswith(controls)]
+    return [*others[:BESIDE], *(f"{each}{metric}" for each in controls if f"{each}{metric}" in names)]
 
 
 def _line(row: Row, metric: str, header: Sequence[str], decimals: Mapping[str, int]) -> list[str]:
@@ -139,7 +154,7 @@ def _line(row: Row, metric: str, header: Sequence[str], decimals: Mapping[str, i
         behind = "" if row.behind is None else f"{row.behind.mean:.{places}f}"
         if row.behind and row.behind.low is not None:
             behind += f" ({_interval(row.behind, places)})"
-        cells |= {"behind": behind or "best", "p": "" if row.p is None else _p(row.p)}
+        cells |= {"behind": "best" if row.is_best else behind, "p": "" if row.p is None else _p(row.p)}
     return [cells.get(name, "") for name in header]
 
 
