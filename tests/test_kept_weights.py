@@ -56,7 +56,12 @@ def test_data_without_a_validation_split_keep_the_last_weights(tmp_path: Path) -
 @pytest.mark.parametrize("patience", ["null", "1"])
 def test_a_metric_that_no_validation_logs_cannot_choose(tmp_path: Path, patience: str) -> None:
     with pytest.raises(ConfigError, match=r"validation logged no val/acuracy; it logged val/accuracy, val/"):
-        run(tmp_path, "+task.monitor=val/acuracy", f"hparams.early_stopping_patience={patience}")
+        run(
+            tmp_path,
+            "+task.monitor=val/acuracy",
+            "+task.monitor_mode=max",
+            f"hparams.early_stopping_patience={patience}",
+        )
 
 
 def test_what_is_neither_best_nor_last_is_refused(tmp_path: Path) -> None:
