@@ -54,10 +54,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class ExampleTable:
-    """The examples of a table, the file of each (None where there is none), numbers to regress, mistakes."""
+    """The examples of a table, the file of each that has one, names of numbers to regress, mistakes."""
 
     examples: Examples
-    paths: list[Path | None]
+    paths: list[Path]
     targets: list[str]
     wrong: list[str]
 
@@ -84,7 +84,8 @@ def read_table(rows: Rows, wanted: Wanted, find: Callable[[str], Path | None]) -
         folds = np.array(examples.fold)
         parts = {f"fold {one}": np.flatnonzero(folds == one) for one in np.unique(folds)}
         rows.wrong += lacking(parts, examples)
-    return ExampleTable(examples, found, targets if wanted.labels == "numbers" else [], rows.wrong)
+    there = [path for path in found if path is not None]
+    return ExampleTable(examples, there, targets if wanted.labels == "numbers" else [], rows.wrong)
 
 
 def groups_in(names: Sequence[str], pattern: str, also: str = "") -> list[str]:
@@ -96,6 +97,12 @@ def groups_in(names: Sequence[str], pattern: str, also: str = "") -> list[str]:
     if without := [name for name, match in zip(names, found, strict=True) if match is None]:
         raise ConfigError(f"data.group: {pattern} is not found in {', '.join(without)}{also}")
     return [match[1] if match.re.groups else match[0] for match in found if match]
+
+
+def find_table(named: str, root: Path) -> Path:
+    """Return the file that a table is called: as it is named, or below the root of the data."""
+    near = Path(named).expanduser()
+    return near if near.is_file() else root / named
 
 
 def read_rows(file: Path) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from patchsets.data.example_table import ExampleTable, Rows, Wanted, path_column, read_rows
+from patchsets.data.example_table import ExampleTable, Rows, Wanted, find_table, path_column, read_rows
 from patchsets.data.feature_files import (
     SUFFIXES,
     Unfit,
@@ -91,8 +91,7 @@ class FeatureFolder:
 
     def _table(self, named: str | None) -> Path | None:
         if named is not None:
-            near, below = Path(named).expanduser(), self.root / named
-            return near if near.is_file() else below
+            return find_table(named, self.root)
         found = sorted(self.root.glob("*.csv"))
         if len(found) == 1:
             return found[0]
@@ -103,7 +102,7 @@ class FeatureFolder:
 
     def look(self, table: ExampleTable) -> tuple[list[Bag], list[str]]:
         """Look at the files of a table; return its bags, and what is wrong with files."""
-        paths = [path for path in table.paths if path is not None]
+        paths = table.paths
         names = [_below(path, self.root) for path in paths]
         seen = look_at("features 1", self.root, paths, look)
         usual = Counter(each["width"] for each in seen if isinstance(each, dict)).most_common(1)

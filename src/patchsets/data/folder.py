@@ -1,6 +1,8 @@
 """Your own images: one subfolder per class, or per split and class; any size, mode and file name."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -9,15 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from patchsets.data.class_folders import ClassFolders, find_images
+from patchsets.data.class_folders import find_images
+from patchsets.data.example_table import (
+    ExampleTable,
+    Labels,
+    Wanted,
+    find_table,
+    groups_in,
+    read_rows,
+    read_table,
+)
 from patchsets.data.first_look import Look, look_at
 from patchsets.data.image_files import usable
 from patchsets.data.image_sets import ImageSets, LabelledImages
 from patchsets.data.lazy_images import ImageFiles, stored
 from patchsets.data.splitting import Examples, Fold, Folds, Splitting, divide
-from workbench.common.errors import DataError, data_root
+from workbench.common.errors import ConfigError, DataError, data_root
 from workbench.common.limits import AboveZero, ImageSize
-from workbench.portable.pixels import Unusable, check_crop, check_smallest, resized, shown
+from workbench.portable.pixels import Unusable, check_crop, check_smallest, is_image_name, resized, shown
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +37,8 @@ class Folder(ImageSets):
     """Images below each class's folder, as sets of patches.
 
     Where the class folders lie in `train/`, `val/` and `test/`, these are the splits; one that is missing is
-    held out of train.
+    held out of train. With a `table`, a CSV, they lie anywhere below the root; it says which ones, and their
+    `labels` (`example_table.py`).
     Where every image is grey they stay grey, else all become RGB. Of an animation the first frame is taken.
     Files of other kinds, hidden ones, and those in no class are ignored, and the log says which. Images with
     the same pixels, under whatever names, are held out together. The training's seed does not change it.
@@ -44,6 +56,10 @@ class Folder(ImageSets):
         split_seed: int = 0,
         folds: Folds = None,
         fold: Fold = None,
+        table: str | None = None,
+        labels: Labels = "class",
+        targets: list[str] | None = None,
+        group: str | None = None,
         resize: ImageSize | None = None,
         crop: ImageSize | None = None,
         cache: Literal["none", "memory", "disk"] | None = None,
@@ -58,6 +74,9 @@ class Folder(ImageSets):
         super().__init__(batch_size, seed, patch_size, stride, **sets)
         self.named_root = root
         self.splitting = Splitting(val_fraction, test_fraction, split_seed, folds, fold)
+        if table is None and (labels != "class" or targets):
+            raise ConfigError("data.table: name the CSV that holds such labels (data.labels, data.targets)")
+        self.named_table, self.wanted = table, Wanted(labels, targets or (), group)
         self.resize, self.cache = resize, cache
         self.crop = [crop, crop] if isinstance(crop, int) else crop
 
@@ -75,9 +94,31 @@ class Folder(ImageSets):
         _ = self.found, self.looks, self.rows
 
     @cached_property
-    def found(self) -> ClassFolders:
-        """The image files."""
-        return find_images(self.root)
+    def found(self) -> ExampleTable:
+        """The image files, and what is known of each. Raises DataError naming every mistake in a table."""
+        if self.named_table is None:
+            found = find_images(self.root)
+            names = self._names(found.paths)
+            split = None if found.split is None else found.split.tolist()
+            group = groups_in(names, self.wanted.group) if self.wanted.group else None
+            return ExampleTable(
+                Examples(names, found.label, found.classes, split, group), found.paths, [], []
+            )
+        file = find_table(self.named_table, self.root)
+        table = read_table(read_rows(file), self.wanted, self._find)
+        if table.wrong:
+            raise DataError(
+                f"data.table: {len(table.wrong)} mistakes in {shown(file)}: {'; '.join(table.wrong)}"
+            )
+        return replace(table, examples=replace(table.examples, name=self._names(table.paths)))
+
+    def _find(self, name: str) -> Path | None:
+        path = self.root / name
+        is_below = path.is_relative_to(self.root) and ".." not in path.parts
+        return path if is_below and is_image_name(path) and path.is_file() else None
+
+    def _names(self, paths: Sequence[Path]) -> list[str]:
+        return [shown(path.relative_to(self.root)) for path in paths]
 
     @cached_property
     def looks(self) -> list[Look]:
@@ -101,29 +142,28 @@ class Folder(ImageSets):
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
         """Which of the files are of each split."""
-        self.classes = self.found.classes
-        found, group = self.found, [look.sha256 for look in self.looks]
-        names = [shown(path.relative_to(self.root)) for path in found.paths]
-        _check_twins(group, found.label, names)
-        split = None if found.split is None else found.split.tolist()
-        examples = Examples(names, found.label, found.classes, split, content=group)
+        content = [look.sha256 for look in self.looks]
+        examples = replace(self.found.examples, content=content)
+        self.classes, self.targets = list(examples.classes), self.found.targets
+        names = list(examples.name)
+        if self.classes:
+            _check_twins(content, examples.label, names)
         rows = divide(examples, self.splitting)
-        _tell_shared(rows, group, names)
+        _tell_shared(rows, content, names)
         self.names = {split: [names[row] for row in part] for split, part in rows.items()}
         return rows
 
     def read(self) -> dict[str, LabelledImages]:
         files = self._files()
         images = stored(files) if self.cache == "disk" else files
-        rows, found = self.rows, self.found
+        rows, label = self.rows, torch.from_numpy(self.found.examples.label)
         self.contents = {split: files.contents[part] for split, part in rows.items()}
         splits = {}
         for split, part in rows.items():
             taken: Any = images.only(torch.from_numpy(part))
             if self.cache in (None, "memory"):
                 taken = taken.in_memory()
-            label = torch.from_numpy(found.label[part].astype(np.int64))
-            splits[split] = LabelledImages(taken, label, torch.arange(len(part)))
+            splits[split] = LabelledImages(taken, label[part], torch.arange(len(part)))
         del self.found, self.looks  # the paths of a large folder take much memory
         return splits
 
@@ -161,7 +201,7 @@ def _check_twins(group: list[str], label: np.ndarray, names: list[str]) -> None:
     twins = [
         f"{name}: the same image as {names[first[pixels]]}"
         for row, (pixels, name) in enumerate(zip(group, names, strict=True))
-        if label[first.setdefault(pixels, row)] != label[row]
+        if (label[first.setdefault(pixels, row)] != label[row]).any()
     ]
     if twins:
         raise DataError(
