@@ -5,7 +5,7 @@ Shapes: B bags, T rows (patches) of all of them, D features.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.utils.data import get_worker_info
 
 from patchsets.data.example_table import ExampleTable, Labels, Wanted, read_table
 from patchsets.data.feature_folder import Bag, FeatureFolder
-from patchsets.data.splitting import Fold, Folds, Splitting, divide
+from patchsets.data.splitting import Fold, Folds, Splitting, all_tested, as_known, divide
 from patchsets.data.vector_sets import LabelledSets, VectorSets
 from workbench.common.errors import DataError, data_root
 from workbench.common.limits import AboveZero, Share
@@ -107,6 +107,14 @@ class Features(VectorSets):
     def find_files(self) -> None:
         """Look at table and files, and divide the bags; DataError or ConfigError where that cannot be."""
         _ = self.bags, self.rows
+
+    def test_all(self, classes: Sequence[str] | None, learned: dict[str, Any]) -> None:
+        """Let all bags be the test split, with the classes of a trained network."""
+        table, count = self.table, len(self.bags)
+        label = as_known(table.examples.label, table.examples.classes, classes)
+        known = table.examples.classes if classes is None else list(classes)
+        self.table = replace(table, examples=replace(table.examples, label=label, classes=known))
+        self.rows = all_tested(count)
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:

@@ -25,7 +25,7 @@ from patchsets.data.first_look import Look, look_at
 from patchsets.data.image_files import usable
 from patchsets.data.image_sets import ImageSets, LabelledImages
 from patchsets.data.lazy_images import ImageFiles, stored
-from patchsets.data.splitting import Examples, Fold, Folds, Splitting, divide
+from patchsets.data.splitting import Examples, Fold, Folds, Splitting, all_tested, as_known, divide
 from workbench.common.errors import ConfigError, DataError, data_root
 from workbench.common.limits import AboveZero, ImageSize
 from workbench.portable.pixels import Unusable, check_crop, check_smallest, is_image_name, resized, shown
@@ -78,6 +78,7 @@ class Folder(ImageSets):
             raise ConfigError("data.table: name the CSV that holds such labels (data.labels, data.targets)")
         self.named_table, self.wanted = table, Wanted(labels, targets or (), group)
         self.resize, self.cache = resize, cache
+        self.channels: int | None = None  # as the images are
         self.crop = [crop, crop] if isinstance(crop, int) else crop
 
     def file_name(self, split: str, index: int) -> str:
@@ -153,6 +154,27 @@ class Folder(ImageSets):
         self.names = {split: [names[row] for row in part] for split, part in rows.items()}
         return rows
 
+    def test_all(self, classes: Sequence[str] | None, learned: dict[str, Any]) -> None:
+        """Let all images be the test split, with the classes and the channels of a trained network."""
+        examples = self.found.examples
+        self.classes = list(examples.classes if classes is None else classes)
+        self.targets = self.found.targets
+        label = as_known(examples.label, examples.classes, classes)
+        self.found = replace(self.found, examples=replace(examples, label=label, classes=self.classes))
+        self.rows = all_tested(len(label))
+        self.names = {split: list(examples.name) for split in self.rows}
+        self.cache = self.cache or "none"
+        self._take_channels(learned)
+
+    def _take_channels(self, learned: dict[str, Any]) -> None:
+        """Make grey images coloured for a network of coloured ones; DataError for the other way round."""
+        asked = learned.get("patch_shape", [learned.get("in_features")])[0]
+        is_vector = self.cutter is not None and "patch_shape" not in learned
+        widths = {self.cutter.num_features(c) if self.cutter and is_vector else c: c for c in (1, 3)}
+        self.channels = widths.get(asked)
+        if self.channels == 1 and any(look.is_colour for look in self.looks):
+            raise DataError("data.root: the network knows grey images only, and some of these are coloured")
+
     def read(self) -> dict[str, LabelledImages]:
         files = self._files()
         images = stored(files) if self.cache == "disk" else files
@@ -173,7 +195,7 @@ class Folder(ImageSets):
         return ImageFiles(
             size=torch.tensor(sizes),
             contents=torch.tensor(np.frombuffer(hashes, np.uint8).reshape(-1, 32)),
-            channels=3 if any(look.is_colour for look in self.looks) else 1,
+            channels=self.channels or (3 if any(look.is_colour for look in self.looks) else 1),
             root=str(self.root),
             names=[str(path.relative_to(self.root)) for path in self.found.paths],
             stamps=torch.tensor([look.stamp for look in self.looks]),

@@ -91,6 +91,29 @@ def divide(examples: Examples, how: Splitting) -> dict[str, np.ndarray]:
     return parts
 
 
+def all_tested(count: int) -> dict[str, np.ndarray]:
+    """Return all rows as the test split; as train, too, where what it holds is asked for but not learned."""
+    return {"train": np.arange(count), "test": np.arange(count)}
+
+
+def as_known(label: np.ndarray, own: Sequence[str], known: Sequence[str] | None) -> np.ndarray:
+    """Return labels of one's `own` classes as those of a network that knows others too.
+
+    Raises DataError naming the classes that it does not know.
+    """
+    if known is None or list(own) == list(known):
+        return label
+    if strange := [name for name in own if name not in known]:
+        there = ", ".join(known) or "none"
+        raise DataError(f"data: the network does not know {', '.join(strange)}; its classes are {there}")
+    place = [list(known).index(name) for name in own]
+    if label.ndim == 1:
+        return np.array(place)[label]
+    wider = np.zeros((len(label), len(known)), label.dtype)
+    wider[:, place] = label
+    return wider
+
+
 def split_rows(count: int, val: float, test: float, seed: int) -> dict[str, np.ndarray]:
     """Return which of `count` rows are train, val and test, by the fractions of the last two."""
     order = np.random.default_rng(seed).permutation(count)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from patchsets.anomaly.detector import Detector, colour_range, milliseconds_per_image
 from patchsets.anomaly.judged import Judge, JudgedImages
 from patchsets.anomaly.metrics import evaluate
+from patchsets.anomaly.predictions import read_predictions
 from patchsets.anomaly.thresholds import Threshold, ThresholdMethod, choose_threshold
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
@@ -58,6 +59,7 @@ class AnomalyTask(Task):
         self.validation: JudgedImages
         self.judged: JudgedImages
         self.threshold: Threshold
+        self._is_decided = False  # by a run that judged its own data
         self.untrained_auroc: float | None = None
         self._losses: list[tuple[dict[str, Tensor], int]] = []
 
@@ -134,7 +136,13 @@ class AnomalyTask(Task):
     # Test
 
     def on_test_start(self) -> None:
-        """Score the validation split by the weights to be tested, and choose the threshold there."""
+        """Score the validation split by the weights to be tested, and choose the threshold there.
+
+        Other data than the run's are judged by the run's own threshold.
+        """
+        if self._is_decided:
+            self._judges = {"trained": self._judge(self.network)}
+            return
         judge = self._judge(self.network)
         for raw in self.val_dataloader():
             judge.add(
@@ -144,6 +152,11 @@ class AnomalyTask(Task):
         self.threshold = choose_threshold(self.threshold_method, self.validation, self.false_positive_rate)
         networks = {"trained": self.network, "untrained": self.untrained()}
         self._judges = {name: self._judge(net) for name, net in networks.items() if net is not None}
+
+    def remember(self, folder: Path) -> None:
+        """Take threshold and calibration from the predictions of a run."""
+        _, self.validation, self.threshold = read_predictions(folder / "predictions.csv")
+        self._is_decided = True
 
     def _judge(self, network: nn.Module) -> Judge:
         return Judge(network, self.score_map, self.pooling)
@@ -162,7 +175,8 @@ class AnomalyTask(Task):
         if "untrained" in judged and "auroc" in metrics:
             self.untrained_auroc = evaluate(judged["untrained"], self.validation, self.threshold)["auroc"]
             metrics["untrained_auroc"] = self.untrained_auroc
-        metrics["milliseconds_per_image"] = self._milliseconds()
+        if not self._is_decided:
+            metrics["milliseconds_per_image"] = self._milliseconds()
         self.log_dict({f"test/{name}": value for name, value in metrics.items()}, batch_size=len(self.judged))
 
     def _milliseconds(self) -> float:

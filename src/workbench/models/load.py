@@ -1,10 +1,12 @@
 """From a finished run back to its model: rebuilt from its own configuration, weights loaded safely."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import load_env
@@ -39,10 +41,10 @@ def load_model(
     """
     folder = _find_folder(str(run), experiment_name, outputs)
     if folder is not None:
-        return rebuild(folder, trusted_targets)
+        return rebuild(folder, trusted=trusted_targets)[0]
     with TemporaryDirectory() as copy:
         downloaded = _download(str(run).removeprefix("mlflow:"), experiment_name, Path(copy))
-        return rebuild(downloaded, trusted_targets)
+        return rebuild(downloaded, trusted=trusted_targets)[0]
 
 
 def _find_folder(run: str, experiment_name: str | None, outputs: Path | None) -> Path | None:
@@ -85,8 +87,13 @@ def _download(run: str, experiment_name: str | None, folder: Path) -> Path:
     return folder
 
 
-def rebuild(folder: Path, trusted: Sequence[str] = ()) -> "RunTask":
-    """Return the task of a run folder in evaluation, its network filled with the best weights."""
+def rebuild(
+    folder: Path, change: Callable[[DictConfig], None] = lambda _: None, trusted: Sequence[str] = ()
+) -> "tuple[RunTask, DictConfig]":
+    """Return the task of a run folder in evaluation, its network filled with the kept weights.
+
+    Beside it its configuration, as `change` left it.
+    """
     from torch import nn
 
     from workbench.train.base import RunTask
@@ -96,6 +103,7 @@ def rebuild(folder: Path, trusted: Sequence[str] = ()) -> "RunTask":
     refuse_links(folder)
     register()
     config = read_stranger(folder, trusted, to_build=True)
+    change(config)
     for group, kind in {"task": RunTask, "data": SetData, "model": nn.Module}.items():
         admit(config[group], group, kind, config.trusted_targets)
     _leave_out_weights(config.model)
@@ -112,7 +120,7 @@ def rebuild(folder: Path, trusted: Sequence[str] = ()) -> "RunTask":
         raise UserError(
             f"{folder}: its weights do not fit the network of its config.yaml ({reason})"
         ) from error
-    return task.eval()
+    return task.eval(), config
 
 
 def _leave_out_weights(node: Any) -> None:

@@ -98,6 +98,12 @@ class RunTask(LightningModule):
         """Say of each example of a split that holds NaN or infinite numbers where they are, by its row."""
         return {}
 
+    def remember(self, folder: Path) -> None:
+        """Take from a run's folder what judging other data needs beside its weights."""
+
+    def report(self, folder: Path) -> None:
+        """Write what a test leaves to look at into a folder."""
+
     def deployable(self) -> tuple[nn.Module, dict[str, Any]] | None:
         """Return a module from images `[B, H, W, 3]` uint8 to named tensors, and what it takes and answers.
 

@@ -13,18 +13,23 @@ TOGETHER = "\u00a0"  # a space at which no line is broken
 
 
 def closing_table(
-    folder: Path, metrics: dict[str, float], trackers: Collection[str], trouble: str = "", verdict: str = ""
+    folder: Path,
+    metrics: dict[str, float],
+    trackers: Collection[str],
+    trouble: str = "",
+    verdict: str = "",
+    called: str = "run folder",
 ) -> str:
     """Return the table as text; `trouble` is what the run could not do although it finished.
 
-    `verdict` says how a repetition came out beside its original.
+    `verdict` says how a repetition came out beside its original; `called` is what the folder is.
     """
     rows = [*_folded(metrics), *(("no better", line) for line in no_better(metrics))]
     if trouble:
         rows.append(("error", trouble))
     if verdict:
         rows.append(("repetition", verdict))
-    rows.append(("run folder", typed(folder)))
+    rows.append((called, typed(folder)))
     if (folder / "figures").is_dir():
         rows.append(("figures", typed(folder / "figures")))
     rows += [("look at it", command) for command in _commands(folder, trackers)]

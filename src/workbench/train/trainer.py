@@ -44,8 +44,8 @@ def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.
     """Build Lightning's trainer with what every run has: run folder, checkpoints, one progress bar."""
     node = config.trainer.copy()
     with open_dict(node):
-        if node.get("precision") == "auto":
-            node.precision = "bf16-mixed" if _gpu_has_bf16(node.get("accelerator", "auto")) else "32-true"
+        if "precision" in node:
+            node.precision = _precision(node)
         own = _own_callbacks(node.pop("callbacks", None) or [], list(config.trusted_targets), folder)
         node.enable_model_summary = node.get("enable_model_summary") or False
     has_bar = any(isinstance(callback, ProgressBar) for callback in own)
@@ -67,6 +67,29 @@ def build_trainer(config: DictConfig, task: RunTask, folder: Path) -> lightning.
     if reason := OTHER_PRECISIONS.get(str(trainer.precision)):
         raise ConfigError(f"trainer.plugins: {reason}")
     return without_signal_handlers(trainer)  # ours raise Interrupted
+
+
+def build_tester(config: DictConfig, folder: Path) -> lightning.Trainer:
+    """Build a trainer that only tests, on one device, with the accelerator and precision of a run."""
+    node = config.trainer
+    logger = RunLogger(folder)
+    with lightning_told(ConfigError, "trainer: "):
+        return lightning.Trainer(
+            accelerator=node.get("accelerator", "auto"),
+            precision=_precision(node),
+            devices=1,
+            logger=logger,
+            callbacks=[NetworkFirst(), StepOrEpoch(logger)],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+        )
+
+
+def _precision(node: DictConfig) -> Any:
+    if node.get("precision", "32-true") != "auto":
+        return node.get("precision", "32-true")
+    return "bf16-mixed" if _gpu_has_bf16(node.get("accelerator", "auto")) else "32-true"
 
 
 def _own_callbacks(nodes: Any, trusted: list[str], folder: Path) -> list[Callback]:
