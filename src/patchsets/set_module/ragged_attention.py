@@ -17,7 +17,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 
 from patchsets.set_module.segment import HALF, at_least_float32, segment_softmax
 from patchsets.set_module.sets import Sets
@@ -94,6 +93,8 @@ def _attend_one(q_QHK: Tensor, kv_N2HK: Tensor) -> Tensor:
 
 def _attend_varlen(query: Sets, key_value: Sets) -> Tensor:
     """Attend by torch's own kernel for sets of any sizes, which takes CUDA and half precision only."""
+    from torch.nn.attention.varlen import varlen_attn  # loads the compiler, a second's import
+
     k_THK, v_THK = key_value.values.unbind(1)
     ends_q, ends_k = (F.pad(sets.lengths.cumsum(0), (1, 0)).int() for sets in (query, key_value))
     most_q, most_k = query.layout.largest, key_value.layout.largest
