@@ -11,17 +11,20 @@ import pytest
 from in_process import start, words_for
 from whole_command import QUICK, ROOT, the_run
 
+from workbench.config import composition
+from workbench.search.grid import grid_of
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
 
 
-def shown_commands() -> list[str]:
+def shown_commands(begin: str = "python src/train.py") -> list[str]:
     """Return what README and docs/ show to be typed, each once."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
     blocks = [text for page in texts for text in re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     commands = [re.split(r"\s{2,}#", line)[0].strip() for line in lines]
-    return sorted({command for command in commands if command.startswith("python src/train.py")})
+    return sorted({command for command in commands if command.startswith(begin)})
 
 
 COMMANDS = shown_commands()
@@ -46,6 +49,14 @@ def with_stand_ins(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_commands_are_found() -> None:
     assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("command", shown_commands("python src/compare.py"))
+def test_comparison_is_a_grid(command: str) -> None:
+    composition.register()
+    words = [word for word in shlex.split(command)[2:] if not word.startswith(("output=", "metric="))]
+    words = [f"data.root={ROOT}" if word.startswith("data.root=") else word for word in words]
+    assert len(grid_of(words)) > 1
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "-m" not in command.split()])
