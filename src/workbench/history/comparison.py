@@ -180,7 +180,7 @@ def _decimals(found: Sequence[Estimate | None]) -> int:
     of_mean = 3 - math.ceil(math.log10(largest)) if largest > 0 else 3
     deviation = max((each.deviation or 0 for each in found if each), default=0)
     of_deviation = 2 - math.ceil(math.log10(deviation)) if deviation > 0 else 0
-    return max(0, of_mean, min(of_deviation, of_mean + 2))
+    return max(0, of_mean, min(of_deviation, of_mean + 1))
 
 
 def _numbers(row: Row, metric: str, names: Sequence[str]) -> dict[str, float | str | None]:
