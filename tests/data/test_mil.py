@@ -9,6 +9,8 @@ import torch
 from in_process import make_mil_file
 
 from patchsets.data.mil import MilFile
+from patchsets.model.abmil import Abmil
+from patchsets.set_module import Sets
 from workbench.common.errors import ConfigError, DataError
 
 
@@ -65,3 +67,14 @@ def test_what_is_wrong_with_a_file_is_named_at_once(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:99])
     with pytest.raises(DataError, match="cannot be read"):
         read(path)
+
+
+@pytest.mark.parametrize("pool", ["attention", "gated", "mean"])
+def test_weights_of_the_network_of_the_paper_are_those_it_pools_by(pool: Any) -> None:
+    torch.manual_seed(0)
+    network = Abmil(5, 2, [8, 4], pool=pool).eval()
+    sets = Sets(torch.randn(7, 5), torch.tensor([3, 4]))
+    weights, encoded = network.attention(sets), network.encode(sets).values
+    pooled = [(weights[rows, None] * encoded[rows]).sum(0) for rows in (slice(0, 3), slice(3, 7))]
+    assert torch.allclose(network(sets), network.classify(torch.stack(pooled)), atol=1e-6)
+    assert torch.allclose(weights[:3].sum(), torch.ones(()))
