@@ -82,7 +82,7 @@ max-regression: .venv/ready ## reproduce the first table of the Set Transformer 
 # torch pins its own CUDA packages exactly; listed here, they would also come with a CPU build.
 lock: .venv/ready ## add what pyproject.toml newly asks for to requirements.lock; UPGRADE=1 renews all versions
 	cp requirements.lock .venv/lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --extra neptune --extra onnx --extra postgres --extra launchers --no-header --no-annotate \
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --extra neptune --extra onnx --extra postgres --extra launchers --extra weights --extra transformers --no-header --no-annotate \
 	    --generate-hashes --no-emit-package torch $(if $(UPGRADE),--upgrade) pyproject.toml -o .venv/lock
 	(echo "# then: $$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"; \
 	    awk '/^[^ ]/ {keep = !/^(nvidia-|cuda-|triton)/} keep' .venv/lock) > requirements.lock

@@ -11,7 +11,7 @@ from scipy.spatial.distance import mahalanobis
 from torch import Tensor, nn
 
 from patchsets.model import patch_distances as nearest_patches
-from patchsets.model.backbone import Backbone
+from patchsets.model.encoder import Encoder
 from patchsets.model.filter_bank import FilterBank, RawPatches, log_gabor_kernels
 from patchsets.model.patch_distances import (
     CORESETS,
@@ -218,7 +218,7 @@ def small_network() -> nn.Sequential:
 def test_a_backbone_reads_local_weights_and_never_learns(tmp_path: Path) -> None:
     trained = small_network()
     torch.save(trained.state_dict(), tmp_path / "weights.pt")
-    backbone = Backbone(small_network(), str(tmp_path / "weights.pt"), layers=["1", "2"]).train()
+    backbone = Encoder(small_network(), str(tmp_path / "weights.pt"), layers=["1", "2"]).train()
     grey = torch.rand(2, 1, 16, 16)
     features = backbone(grey)
     assert features.shape == (2, 10, 8, 8)
@@ -234,21 +234,21 @@ def test_a_backbone_refuses_what_it_cannot_use(tmp_path: Path) -> None:
     (tmp_path / "pickled.pt").write_bytes(pickle.dumps(Path("/")))
     torch.save(nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "other.pt")
     for weights, wrong in (
-        ("none.pt", "there is no file .*none.pt; nothing is ever downloaded"),
+        ("none.pt", "there is no file .*none.pt"),
         ("pickled.pt", "no file of plain tensors"),
         ("other.pt", "other.pt is another network's"),
     ):
         with pytest.raises(ConfigError, match=wrong):
-            Backbone(small_network(), str(tmp_path / weights))
+            Encoder(small_network(), str(tmp_path / weights))
     node = {
         "_target_": "patchsets.model.patch_memory.PatchMemory",
         "features": {
-            "_target_": "patchsets.model.backbone.Backbone",
+            "_target_": "patchsets.model.encoder.Encoder",
             "module": {"_target_": "torch.nn.Flatten"},
             "weights": str(tmp_path / "none.pt"),
         },
     }
-    with pytest.raises(ConfigError, match=r"^model.features.weights: there is no file"):
+    with pytest.raises(ConfigError, match=r"^model.encoder.weights: there is no file"):
         build_later(OmegaConf.create(node), "model", given=["image_shape"])
     with pytest.raises(ConfigError, match="there is no layer4; there is 0, 1, 2"):
-        Backbone(small_network(), layers=["layer4"])
+        Encoder(small_network(), layers=["layer4"])

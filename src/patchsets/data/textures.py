@@ -23,7 +23,7 @@ class Textures(ImageSets):
         self,
         batch_size: AboveZero,
         seed: int,
-        patch_size: int = 8,
+        patch_size: int | None = 8,
         stride: int = 8,
         window: int = 96,
         windows: tuple[int, int, int] = (400, 100, 200),

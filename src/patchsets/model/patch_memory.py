@@ -3,12 +3,15 @@
 Shapes: B images, C channels, H x W pixels, D features, T = h x w places of the patch grid.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from patchsets.model.filter_bank import FilterBank, RawPatches
 from patchsets.model.patch_distances import NearestPatches, PlaceGaussians
+from patchsets.model.pretrained import make_encoder
 from workbench.common.errors import ConfigError
 
 FEATURES = {"filter_bank": FilterBank, "raw": RawPatches}
@@ -18,7 +21,8 @@ DISTANCES = ("nearest", "mahalanobis")
 class PatchMemory(nn.Module):
     """Maps how unlike the patches of good images each place of an image is.
 
-    `features` is a word (filter_bank, raw) or a module that gives `[B, D, h, w]`, such as a Backbone.
+    `encoder` is any that make_encoder takes; without one, `features` is a word (filter_bank, raw) or a module
+    that gives `[B, D, h, w]`.
     `distance` is to the nearest remembered patches (`nearest`: textures, and what is not aligned), or to a
     Gaussian of each place (`mahalanobis`: aligned objects); the other keys are NearestPatches'.
 
@@ -36,10 +40,11 @@ class PatchMemory(nn.Module):
         components: int | None = None,
         whiten: bool = True,
         candidates: int = 100_000,
+        encoder: str | dict[str, Any] | nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = image_shape
-        self.features = make_features(features)
+        self.features = make_features(features) if encoder is None else make_encoder(encoder)
         dim, *self.grid = self._feature_shape()
         if distance not in DISTANCES:
             raise ConfigError(f"model.distance: there is no {distance}; there is {', '.join(DISTANCES)}")
@@ -53,7 +58,7 @@ class PatchMemory(nn.Module):
         with torch.no_grad():
             features = self.features(torch.zeros(1, *self.image_shape))
         if not isinstance(features, Tensor) or features.dim() != 4:
-            raise ConfigError("model.features: gives no map [B, D, h, w]; model.features.layers chooses one")
+            raise ConfigError("model.features: gives no map [B, D, h, w]; its layers choose one")
         return features.shape[1:]
 
     def expect(self, images: int) -> str:
@@ -88,5 +93,6 @@ def make_features(features: str | nn.Module) -> nn.Module:
     if isinstance(features, nn.Module):
         return features
     if features not in FEATURES:
-        raise ConfigError(f"model.features: there is no {features}; there is {', '.join(FEATURES)}")
+        there = ", ".join(FEATURES)
+        raise ConfigError(f"model.features: there is no {features}; there is {there}, or a model.encoder")
     return FEATURES[features]()

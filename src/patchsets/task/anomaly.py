@@ -16,6 +16,7 @@ from patchsets.anomaly.predictions import read_predictions
 from patchsets.anomaly.thresholds import Threshold, ThresholdMethod, choose_threshold
 from patchsets.data.anomaly import AnomalyImages
 from patchsets.data.batch import ImageBatch
+from patchsets.model.pretrained import copy_encoder
 from patchsets.task.anomaly_report import write_report
 from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
@@ -52,6 +53,8 @@ class AnomalyTask(Task):
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
+        if named.get("encoder") is not None:
+            raise ConfigError("model.encoder: this network has no place for one; task=patch_memory has")
         if self.metrics:
             raise ConfigError("task.metrics: a detector has metrics of its own; leave task.metrics out")
         self.score_map, self.pooling = score_map, pooling
@@ -66,7 +69,7 @@ class AnomalyTask(Task):
     # What a subclass says
 
     def network_arguments(self) -> dict[str, Any]:
-        return {"image_shape": self.data.image_shape}
+        return {"image_shape": self.data.image_shape, **self.encoder_arguments()}
 
     def training_values(self, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the loss (first, with its gradient) and what else is logged of a training step, by name."""
@@ -80,7 +83,9 @@ class AnomalyTask(Task):
         """Return the same network before training: what it scores is not learned. None where none is."""
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return self.make_network(**self.network_arguments()).to(self.device)
+            network = self.make_network(**self.network_arguments()).to(self.device)
+        copy_encoder(self.network, network)
+        return network
 
     # Each of several ranks judges the whole of a split: scores, maps and threshold are those of all images
 

@@ -6,14 +6,17 @@ Everything that Lightning and the run folder want of a task stands in `workbench
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from patchsets.data.batch import Batch, not_finite
+from patchsets.model.encoded import EncodedImages, EncodedPatches
+from patchsets.model.pretrained import encoder_of, is_described_by, make_encoder
 from patchsets.task.examination import Judged
 from patchsets.task.report import write_report
 from workbench.common.errors import ConfigError, nearest
@@ -32,7 +35,8 @@ class Task(RunTask):
     `metrics` are further numbers of a whole split: names of `known_metrics`, or by a name of one's own what
     computes each (None: the known one of that name), such as a class of torchmetrics. `learning_rates` gives
     parts of the network a share of `hparams.learning_rate`, by how their parameters' names begin:
-    `{encoder: 0.1}`; 0 freezes a part.
+    `{encoder: 0.1}`; 0 freezes a part. `encoder` (any that make_encoder takes) looks at the patches, or whole
+    images, of the data in the network's place; it is frozen unless it has a share.
     """
 
     known_metrics: ClassVar[Sequence[str]] = ()  # what `named_metric` can compute
@@ -42,14 +46,19 @@ class Task(RunTask):
         *arguments: Any,
         metrics: list[str] | Mapping[str, Metric | None] | None = None,
         learning_rates: Mapping[str, float] | None = None,
+        encoder: Any = None,
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
         self.metrics = metrics if isinstance(metrics, Mapping) else dict.fromkeys(metrics or [])
         self._check_metrics()
         self.learning_rates = dict(learning_rates or {})
+        if encoder is not None:
+            self.make_network = self._encoding(self.make_network, encoder)
         if takes_patches(self.make_network):
             self.data.as_patches = True  # type: ignore[attr-defined]  # of data with patches
+        self.pretrained: Mapping[str, Tensor] | None = None  # with which a new network's encoder begins
+        self.encoder_description: Mapping[str, Any] | None = None
         self.tested: Judged | None = None
         self._judged: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -83,13 +92,39 @@ class Task(RunTask):
 
     # The network and its loss
 
+    def _encoding(self, network: Callable[..., nn.Module], encoder: Any) -> Callable[..., nn.Module]:
+        """Return what makes a network that is given what an encoder sees in patches, or in whole images."""
+        has_patches = getattr(self.data, "cutter", None) is not None
+        return partial(EncodedPatches if has_patches else EncodedImages, network=network, encoder=encoder)
+
+    def read_pretrained(self, kept: Mapping[str, Any] | None) -> None:
+        encoder = getattr(self.make_network, "keywords", {}).get("encoder")
+        if encoder is None or isinstance(encoder, nn.Module):
+            return
+        described = (kept or {}).get("encoder")
+        if not is_described_by(encoder, described):
+            made = make_encoder(encoder)
+            self.pretrained, described = made.state_dict(), made.description
+        self.encoder_description = described
+
+    def encoder_arguments(self) -> dict[str, Any]:
+        """Return `encoder`, what the network's is built of without its weights, where a word names one."""
+        return {} if self.encoder_description is None else {"encoder": self.encoder_description}
+
+    def configure_model(self) -> None:
+        is_new = not hasattr(self, "network")
+        super().configure_model()
+        if is_new and self.pretrained is not None:
+            encoder_of(self.network).load_state_dict(self.pretrained)  # type: ignore[union-attr]  # described
+
     def network_arguments(self) -> dict[str, Any]:
         """Return `in_features`, how long a vector is, or for a network that takes patches their shape."""
         data: Any = self.data
         if not takes_patches(self.make_network):
-            return {"in_features": data.num_features, "out_features": self.num_outputs()}
-        given = {"patch_shape": data.patch_shape, "place_features": data.cutter.place_features}
-        return {**given, "out_features": self.num_outputs()}
+            given = {"in_features": data.num_features}
+        else:
+            given = {"patch_shape": data.patch_shape, "place_features": data.cutter.place_features}
+        return {**given, "out_features": self.num_outputs(), **self.encoder_arguments()}
 
     def num_outputs(self) -> int:
         """Return how many numbers the network gives for a set."""
@@ -99,12 +134,11 @@ class Task(RunTask):
         """Return one group for each share of the learning rate."""
         groups: dict[float, list[Tensor]] = {1.0: []}
         for name, parameter in self.named_parameters():
-            name = name.removeprefix("network.")
+            name = name.removeprefix("network.").removeprefix("network.")
             shares = [share for begin, share in self.learning_rates.items() if name.startswith(begin)]
-            share = shares[-1] if shares else 1.0
-            if share == 0:
-                parameter.requires_grad_(False)
-            else:
+            share = shares[-1] if shares else float(parameter.requires_grad)
+            parameter.requires_grad_(share > 0)
+            if share > 0:
                 groups.setdefault(share, []).append(parameter)
         rate = self.settings["learning_rate"]
         return [{"params": params, "lr": rate * share} for share, params in groups.items() if params]

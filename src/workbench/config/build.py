@@ -62,6 +62,15 @@ def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[s
         ) from error
 
 
+def leave_out_weights(node: Any) -> None:
+    """Let no part of a network look for weights: those it learned with are in the checkpoint."""
+    for _, part in targets(node, "model"):
+        if isinstance(part.get("weights"), str):
+            part.weights = None
+        if part.get("pretrained"):
+            part.pretrained = False
+
+
 def targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
     """Give each node with a `_target_`, at `path` and below it, with its place."""
     if isinstance(node, DictConfig):

@@ -11,7 +11,7 @@ from workbench.common.errors import ConfigError
 from workbench.common.redaction import is_secret_name
 from workbench.common.workspace import options
 from workbench.config.build import check
-from workbench.config.compatibility import check_compatibility
+from workbench.config.compatibility import check_compatibility, hand_on
 from workbench.config.hparams import refuse_unread, refuse_unread_keys
 from workbench.config.optimizers import check_optimizer, check_schedule
 from workbench.config.trainer_words import WORDS, check_trainer_words
@@ -50,8 +50,9 @@ def check_config(config: DictConfig) -> None:
         _check_gpus(config.trainer.get("devices", "auto"))
     for name, node in (config.loggers or {}).items():
         check(node, f"loggers.{name}", config.trusted_targets)
+    handed_on = hand_on(config)
     for group, given in GIVEN.items():
-        _check_group(config, group, given)
+        _check_group(handed_on, group, given)
     _check_options(config)
     _check_monitor(config.task)
     check_compatibility(config)

@@ -7,10 +7,35 @@ import inspect
 from functools import partial
 from typing import Any, get_args, get_type_hints
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from workbench.common.errors import ConfigError
-from workbench.config.signatures import locate, signature_of
+from workbench.config.build import RESERVED, TRUSTED
+from workbench.config.signatures import locate, signature, signature_of
+
+
+def hand_on(config: DictConfig) -> DictConfig:
+    """Return a configuration whose task has what its network does not take of the model's keys, and it does.
+
+    So `model.encoder` is one word for every network: what has no place for one gets its task's. A key that
+    says nothing (null), and that neither takes, is left out.
+    """
+    model, task = config.model, config.task
+    names = [str(node.get("_target_")) for node in (model, task)]
+    if not all(name.startswith((*TRUSTED, *config.trusted_targets)) for name in names):
+        return config
+    try:
+        taken, by_task = (signature(name).parameters for name in names)
+    except ImportError:  # which the check of the node says
+        return config
+    config = config.copy()
+    with open_dict(config):
+        for key in [str(key) for key in model if str(key) not in (*RESERVED, *taken)]:
+            if key in by_task and key not in task:
+                config.task[key] = config.model.pop(key)
+            elif model[key] is None:
+                del config.model[key]
+    return config
 
 
 def check_compatibility(config: DictConfig) -> None:
@@ -21,6 +46,7 @@ def check_compatibility(config: DictConfig) -> None:
     needs = getattr(task, "needs", None)
     if needs is None:
         _check_input(config.data, data, network)
+        _check_encoder(config.model, data, network)
         return
     if inspect.isclass(data) and not all(hasattr(data, name) for name in getattr(task, "needs_of_data", ())):
         raise ConfigError(
@@ -53,6 +79,19 @@ def _check_input(node: DictConfig, data: Any, network: Any) -> None:
     if taken == "Sets" and is_whole:
         way = "data.patch_size=null makes none: give one" if has_patches else "these data are whole images"
         raise ConfigError(f"model: it takes sets of patches; {way}, or take model=cnn")
+
+
+def _check_encoder(node: DictConfig, data: Any, network: Any) -> None:
+    """Raise ConfigError for an encoder that has nothing to look at or to tell, and where one is missing."""
+    if node.get("encoder") is None:
+        if getattr(network, "takes_vectors", False):
+            raise ConfigError(
+                "model: it takes what an encoder makes of whole images; say which: model.encoder=lite0"
+            )
+    elif inspect.isclass(data) and not hasattr(data, "as_patches"):
+        raise ConfigError(f"model.encoder: it looks at images, and {_name(data)} has none that are labelled")
+    elif takes_patches(network):
+        raise ConfigError("model.encoder: this network looks at the patches itself; leave the encoder out")
 
 
 def takes_patches(network: Any) -> bool:

@@ -14,6 +14,7 @@ MOVED = {
     "patchsets.data.max_regression.": "patchsets.data.synthetic.",
     "patchsets.data.mnist_bags.": "patchsets.data.bags.",
     "patchsets.data.needle.": "patchsets.data.synthetic.",
+    "patchsets.model.backbone.Backbone": "patchsets.model.encoder.Encoder",
     "patchsets.model.lenet_attention_pool.": "patchsets.model.attention_pool.",
     "patchsets.model.patch_features.": "patchsets.model.filter_bank.",
     "patchsets.model.vae.": "patchsets.model.autoencoder.",

@@ -4,13 +4,13 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from workbench.common.errors import ConfigError, UserError
 from workbench.common.workspace import load_env
-from workbench.config.build import targets
+from workbench.config.build import leave_out_weights
 from workbench.config.composition import register
 from workbench.config.strangers import admit, read_stranger
 from workbench.run.checkpoints import load_weights, read_checkpoint
@@ -106,12 +106,13 @@ def rebuild(
     change(config)
     for group, kind in {"task": RunTask, "data": SetData, "model": nn.Module}.items():
         admit(config[group], group, kind, config.trusted_targets)
-    _leave_out_weights(config.model)
+    leave_out_weights(config.model)
     task = build_task(config)
     arguments = read_checkpoint(weights_file(folder)).get("network_arguments")
     if arguments is None:  # a checkpoint of an earlier version
         task.preprocessing_train()
         arguments = task.network_arguments()
+    task.read_pretrained(arguments)
     task.network = task.make_network(**arguments)
     try:
         task.network.load_state_dict(load_weights(folder))
@@ -121,13 +122,6 @@ def rebuild(
             f"{folder}: its weights do not fit the network of its config.yaml ({reason})"
         ) from error
     return task.eval(), config
-
-
-def _leave_out_weights(node: Any) -> None:
-    """Let no part of a network look for a file of weights: those it learned with are in the checkpoint."""
-    for _, part in targets(node, "model"):
-        if isinstance(part.get("weights"), str):
-            part.weights = None
 
 
 def with_model(folder: Path) -> Path:

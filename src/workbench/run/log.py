@@ -18,6 +18,7 @@ NOISE = (
     "The dirpath has changed",  # a run folder may be moved before it is resumed
     "WeightAveraging doesn't support sharding",  # which is refused
     r"add the following callbacks: .*WeightAveraging'",  # left out of the test, so that it is of the average
+    "in eval mode at the start of training",  # as an encoder is, which never changes its batch statistics
     "SWA is currently only supported every epoch",  # it puts its own schedule in the place of the run's
 )
 LIGHTNING = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")

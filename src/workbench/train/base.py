@@ -82,6 +82,12 @@ class RunTask(LightningModule):
     def check_trainer(self, trainer: Trainer) -> None:
         """Raise ConfigError for a trainer that this task cannot obey; nothing has been written yet."""
 
+    def read_pretrained(self, kept: Mapping[str, Any] | None) -> None:
+        """Read weights that the network begins with, before anything is written.
+
+        `kept` are the network's arguments in the checkpoint whose weights it gets in their place, if any.
+        """
+
     def network_arguments(self) -> dict[str, Any]:
         """Return what the maker of the network is given; the data are set up by then."""
         raise NotImplementedError

@@ -11,11 +11,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from workbench.common.errors import ConfigError, DataError, RankFailed, UserError
-from workbench.config.build import build, build_later
+from workbench.config.build import build, build_later, leave_out_weights
 from workbench.config.checks import GIVEN
+from workbench.config.compatibility import hand_on
 from workbench.distributed.process_group import together
 from workbench.run.checkpoints import last_checkpoint, load_weights, read_checkpoint
-from workbench.run.folder import find_folder
+from workbench.run.folder import find_folder, weights_file
 from workbench.run.log import quieten
 from workbench.run.trial import trial_folder
 from workbench.train.base import RunTask
@@ -44,10 +45,17 @@ def build_parts(config: DictConfig, folder: Path) -> Parts:
     if config.debug:
         config = for_debugging(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    task = build_task(config)
     checkpoint = last_checkpoint(Path(config.resume) if config.resume else folder)
+    source = checkpoint
     if config.init_from and checkpoint is None:
-        task.initial_weights = load_weights(find_folder(config.init_from, "init_from"))
+        source = weights_file(find_folder(config.init_from, "init_from"))
+    if source is not None:
+        config = config.copy()
+        leave_out_weights(config.model)
+    task = build_task(config)
+    task.read_pretrained(None if source is None else read_checkpoint(source).get("network_arguments"))
+    if source is not None and checkpoint is None:
+        task.initial_weights = load_weights(source.parent.parent)
     trainer = build_trainer(config, task, folder)
     check_pairing(task, trainer)
     if config.debug and checkpoint:  # one batch more than the run has done
@@ -133,6 +141,7 @@ def for_debugging(config: DictConfig) -> DictConfig:
 
 def build_task(config: DictConfig) -> RunTask:
     """Build the data, the network's maker and the task that holds both."""
+    config = hand_on(config)
     trusted = list(config.trusted_targets)
     return build(
         config.task,
