@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import pytorch_lightning as lightning
@@ -31,6 +32,7 @@ from patchsets.task.examination import (
 )
 from patchsets.task.report import count_confusions
 from patchsets.task.task import Task
+from workbench.common.errors import UserError
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore:.*LeafSpec.*:FutureWarning"),  # Lightning 2.6.6 on torch 2.13
@@ -254,3 +256,51 @@ def test_confusions_are_counted() -> None:
 def test_every_so_manieth_batch() -> None:
     task = after_test(Digits(batch_size=50, seed=0))
     assert sum(1 for _ in raw_batches(task, 3)) == -(-sum(1 for _ in raw_batches(task)) // 3)
+
+
+def looked_at(folder: Path) -> dict[str, Any]:
+    with h5py.File(folder / "attention.h5") as file:
+        return {name: array[:] for name, array in file.items()} | dict(file.attrs)
+
+
+def test_attention_of_patches_is_kept_beside_the_predictions(tmp_path: Path) -> None:
+    task = after_test(Digits(batch_size=50, seed=0), ATTENTIVE)
+    assert task.tested is not None
+    order = torch.randperm(len(task.tested.label), generator=torch.Generator().manual_seed(0))[5:]
+    task.tested = Judged(*(part[order] for part in vars(task.tested).values()))  # 5 were not judged
+    task.report(tmp_path)
+    told = looked_at(tmp_path)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        said = {int(line["index"]): line for line in csv.DictReader(file)}
+    assert told["patch_size"] == 3 and sorted(told["index"]) == sorted(said) and len(said) == len(order)
+    for n in (0, 7, len(order) - 1):
+        row, these = int(told["index"][n]), slice(*told["begin"][n : n + 2])
+        assert told["predicted"][n].decode() == said[row]["predicted"]
+        assert told["label"][n].decode() == said[row]["label"]
+        ((one,), _) = examine(task, [row])
+        np.testing.assert_array_equal(told["coords"][these], one.positions[:, ::-1])
+        np.testing.assert_allclose(told["weights"][these] * len(one.weight), one.weight, rtol=1e-5)
+        exponential = np.exp(told["scores"][these, 0])
+        np.testing.assert_allclose(told["weights"][these], exponential / exponential.sum(), rtol=1e-4)
+    assert told["begin"][-1] == len(told["weights"]) == len(told["scores"])
+
+
+def test_attention_of_bags_comes_with_what_is_known_of_their_elements(tmp_path: Path) -> None:
+    task = after_test(Bags(batch_size=50, seed=0, test_bags=120), ATTENTIVE)
+    task.report(tmp_path)
+    told, split = looked_at(tmp_path), task.data.splits["test"]
+    np.testing.assert_array_equal(told["element_label"], split.element_label)
+    np.testing.assert_array_equal(np.diff(told["begin"]), split.lengths)
+    np.testing.assert_allclose(np.add.reduceat(told["weights"], told["begin"][:-1]), 1, rtol=1e-5)
+
+
+def test_a_network_that_does_not_say_what_it_looks_at_leaves_no_file(tmp_path: Path) -> None:
+    after_test(Digits(batch_size=100, seed=0)).report(tmp_path)
+    assert not (tmp_path / "attention.h5").exists()
+
+
+def test_attention_of_another_length_is_refused() -> None:
+    network, sets = ATTENTIVE(in_features=2, out_features=2), Sets(torch.rand(5, 2), torch.tensor([3, 2]))
+    network.attention = lambda sets: torch.ones(len(sets))  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=r"AttentionPool.attention\(sets\) returns \[2\] for 5 elements"):
+        element_weights(network, sets)

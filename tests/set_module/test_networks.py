@@ -46,6 +46,18 @@ def test_no_order_and_no_other_set_changes_an_answer(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_a_network_looks_at_is_the_softmax_of_its_scores(name: str) -> None:
+    network, sets = made(name), bags(1, 50, 5)
+    logits, weight_T = network.forward_and_attention(sets)
+    torch.testing.assert_close(logits, network(sets))
+    torch.testing.assert_close(weight_T, network.attention(sets))
+    scores = network.scores(sets)
+    assert scores.shape[0] == 56 and scores.dim() == 2
+    softmax = torch.cat([one.softmax(0).mean(1) for one in sets.with_values(scores)])
+    torch.testing.assert_close(weight_T, softmax)
+
+
 @pytest.mark.parametrize("name", ["clam_single", "clam_multi", "dsmil"])
 def test_a_loss_of_its_own_reaches_every_parameter_that_only_training_uses(name: str) -> None:
     network, sets = made(name), bags(3, 50, 5)

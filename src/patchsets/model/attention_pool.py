@@ -33,10 +33,19 @@ class AttentionPool(nn.Module):
     def forward(self, sets: Sets) -> Tensor:
         return self.classify(self.pool(self.encode(sets)).flatten(1))
 
+    def forward_and_attention(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """Return the outputs `[B, out_features]` and the attention, at the price of one of them."""
+        pooled, weights = self.pool(self.encode(sets), return_attention=True)
+        weight_T = weights.values if weights.values.dim() == 1 else weights.values.mean(dim=1)
+        return self.classify(pooled.flatten(1)), weight_T
+
     def attention(self, sets: Sets) -> Tensor:
         """Return the weight of each element `[T]`, adding up to 1 over each set; of branches their mean."""
-        _, weights = self.pool(self.encode(sets), return_attention=True)
-        return weights.values if weights.values.dim() == 1 else weights.values.mean(dim=1)
+        return self.forward_and_attention(sets)[1]
+
+    def scores(self, sets: Sets) -> Tensor:
+        """Return the score of each element in each branch `[T, branches]`, before the softmax."""
+        return self.pool.scores(self.encode(sets)).values
 
 
 class LeNetAttentionPool(AttentionPool):

@@ -53,10 +53,18 @@ class Clam(nn.Module):
         weight_TA = weights.values if self.is_multi else weights.values[:, None]
         return self._classify(pooled), self._cluster(encoded, weight_TA, label_B), self.instance_share
 
+    def forward_and_attention(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """Return the logits `[B, C]` and the attention, at the price of one of them."""
+        pooled, weights = self.pool(self.encode(sets), return_attention=True)
+        return self._classify(pooled), weights.values.mean(dim=1) if self.is_multi else weights.values
+
     def attention(self, sets: Sets) -> Tensor:
         """Return the weight of each element `[T]`, adding up to 1 over each set; of branches their mean."""
-        _, weights = self.pool(self.encode(sets), return_attention=True)
-        return weights.values.mean(dim=1) if self.is_multi else weights.values
+        return self.forward_and_attention(sets)[1]
+
+    def scores(self, sets: Sets) -> Tensor:
+        """Return the score of each element in each branch `[T, A]`, before the softmax."""
+        return self.pool.scores(self.encode(sets)).values
 
     def _classify(self, pooled: Tensor) -> Tensor:
         """Return the logits of sets pooled to `[B, W]`, or of each class's branch `[B, C, W]`."""

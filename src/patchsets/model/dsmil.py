@@ -48,24 +48,33 @@ class Dsmil(nn.Module):
         loss = (F.cross_entropy(first_BC, label_B) + F.cross_entropy(second_BC, label_B)) / 2
         return (first_BC + second_BC) / 2, loss, 1.0
 
+    def forward_and_attention(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """Return the logits `[B, C]` and the attention, at the price of one of them."""
+        first_BC, second_BC, likeness = self._streams(sets)
+        return (first_BC + second_BC) / 2, segment_softmax(likeness).values.mean(dim=1)
+
     def attention(self, sets: Sets) -> Tensor:
         """Return the weight of each element `[T]`, adding up to 1 over each set: the mean over classes."""
-        return self._streams(sets)[2].mean(dim=1)
+        return self.forward_and_attention(sets)[1]
 
-    def _streams(self, sets: Sets) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits of both streams `[B, C]`, and the attention `[T, C]`."""
+    def scores(self, sets: Sets) -> Tensor:
+        """Return for each class how alike each element is to the highest `[T, C]`, before the softmax."""
+        return self._streams(sets)[2].values
+
+    def _streams(self, sets: Sets) -> tuple[Tensor, Tensor, Sets]:
+        """Return the logits of both streams `[B, C]`, and the scores of the attention `[T, C]`."""
         encoded = self.encode(sets)
         scores = encoded.with_values(self.score(encoded.values))
         first_BC = self.highest(scores)
         is_highest_TC = (scores.values == sets.spread(first_BC)).to(scores.values.dtype)
         query_TQ = self.query(encoded.values)
-        likeness = [self._likeness(encoded, query_TQ, share_T1) for share_T1 in is_highest_TC.split(1, dim=1)]
-        attention = segment_softmax(encoded.with_values(torch.cat(likeness, dim=1)))
+        of_class = [self._likeness(encoded, query_TQ, share_T1) for share_T1 in is_highest_TC.split(1, dim=1)]
+        likeness = encoded.with_values(torch.cat(of_class, dim=1))
         pooled = [
             segment_sum(encoded.with_values(encoded.values * weight_T1))
-            for weight_T1 in attention.values.split(1, dim=1)
+            for weight_T1 in segment_softmax(likeness).values.split(1, dim=1)
         ]
-        return first_BC, self.classify(torch.stack(pooled, dim=1)).squeeze(2), attention.values
+        return first_BC, self.classify(torch.stack(pooled, dim=1)).squeeze(2), likeness
 
     @staticmethod
     def _likeness(encoded: Sets, query_TQ: Tensor, share_T1: Tensor) -> Tensor:

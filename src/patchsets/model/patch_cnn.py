@@ -37,10 +37,18 @@ class PatchCnn(nn.Module):
     def forward(self, sets: Sets) -> Tensor:
         return self.classify(self.pool(self._encode(sets)))
 
+    def forward_and_attention(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """Return the outputs `[B, out_features]` and the attention, at the price of one of them."""
+        pooled, weights = self.pool(self._encode(sets), return_attention=True)
+        return self.classify(pooled), weights.values
+
     def attention(self, sets: Sets) -> Tensor:
         """Return the weight of each patch `[T]`, adding up to 1 over each set."""
-        _, weights = self.pool(self._encode(sets), return_attention=True)
-        return weights.values
+        return self.forward_and_attention(sets)[1]
+
+    def scores(self, sets: Sets) -> Tensor:
+        """Return the score of each patch `[T, 1]`, before the softmax."""
+        return self.pool.scores(self._encode(sets)).values
 
     def _encode(self, sets: Sets) -> Sets:
         return self.encode(self.look(sets).as_vectors())

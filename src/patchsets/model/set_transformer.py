@@ -33,10 +33,14 @@ class SetTransformer(nn.Module):
     def forward(self, sets: Sets) -> Tensor:
         return self.classify(self.pool(self.attend(self.encode(sets))))
 
+    def forward_and_attention(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """Return the outputs `[B, out_features]` and the attention, at the price of one of them."""
+        pooled, weights = self.pool(self.attend(self.encode(sets)), return_attention=True)
+        return self.classify(pooled), weights.values.mean(dim=(1, 2))
+
     def attention(self, sets: Sets) -> Tensor:
         """Return how the pooling weighs each element `[T]`, adding up to 1 over each set."""
-        _, weights = self.pool(self.attend(self.encode(sets)), return_attention=True)
-        return weights.values.mean(dim=(1, 2))
+        return self.forward_and_attention(sets)[1]
 
 
 class PublishedSetTransformer(nn.Sequential):

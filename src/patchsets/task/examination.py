@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from patchsets.set_module import Sets
+from workbench.common.errors import UserError
 
 if TYPE_CHECKING:
-    pass
     from patchsets.data.batch import Batch
     from workbench.train.base import RunTask
 
@@ -124,15 +124,30 @@ def correct_by_patches(task: RunTask, judged: Judged) -> dict[int, tuple[int, in
     return {k: (right[k], shown[k]) for k in sorted(shown)} | {largest: (all_right, len(judged.label))}
 
 
+def of_elements(network: nn.Module, method: str, sets: Sets) -> Tensor | None:
+    """Return what the network's `attention` or `scores` says of each element `[T, ...]`, in float32.
+
+    None where it has no such method. Raises UserError where the method tells of another number of elements.
+    """
+    if not hasattr(network, method):
+        return None
+    with torch.no_grad():
+        told: Tensor = getattr(network, method)(sets).float()
+    if told.shape[:1] != sets.values.shape[:1]:
+        raise UserError(
+            f"{type(network).__name__}.{method}(sets) returns {list(told.shape)} for "
+            f"{len(sets.values)} elements; return one row for each"
+        )
+    return told
+
+
 def element_weights(network: nn.Module, sets: Sets) -> tuple[Tensor, str]:
     """Return a weight for each element `[T]`, adding up to 1 over each set, and in words what they are.
 
     The network's own `attention(sets)` where it has one, else the length of the gradient of its answer.
     """
-    attention: Callable[[Sets], Tensor] | None = getattr(network, "attention", None)
-    if attention is not None:
-        with torch.no_grad():
-            return attention(sets).float(), "attention of the pooling to each element"
+    if (attention := of_elements(network, "attention", sets)) is not None:
+        return attention, "attention of the pooling to each element"
     return gradient_weights(network, sets), "gradient of the answer with respect to each element"
 
 

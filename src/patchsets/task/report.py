@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from patchsets.task.attention_file import has_attention, write_attention
 from patchsets.task.examination import (
     Judged,
     confident_mistakes,
@@ -38,9 +39,14 @@ def write_report(task: RunTask, judged: Judged, folder: Path) -> None:
     """Write the predictions and figures of a tested task into its run folder."""
     file_name = getattr(task.data, "file_name", None)
     files = None if file_name is None else [file_name("test", row) for row in judged.index.tolist()]
-    write_predictions(folder / "predictions.csv", judged, answers(task, judged), files)
+    columns = answers(task, judged)
+    write_predictions(folder / "predictions.csv", judged, columns, files)
     (folder / "figures").mkdir(exist_ok=True)
     with _undisturbed(task):
+        if has_attention(task):
+            told = {name: column for name, column in columns.items() if not name.startswith("probability")}
+            told |= {} if files is None else {"file": files}
+            write_attention(task, judged, told, folder / "attention.h5")
         for name, figure in _figures(task, judged, folder):
             with appearing_whole(folder / "figures" / f"{name}.png") as path:
                 figure.savefig(path, format="png")
