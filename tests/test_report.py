@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from patchsets.data.bags import Bags
@@ -30,6 +31,7 @@ from patchsets.task.examination import (
     raw_batches,
     typical_examples,
 )
+from patchsets.task.instances import instance_metrics
 from patchsets.task.report import count_confusions
 from patchsets.task.task import Task
 from workbench.common.errors import UserError
@@ -304,3 +306,27 @@ def test_attention_of_another_length_is_refused() -> None:
     network.attention = lambda sets: torch.ones(len(sets))  # type: ignore[method-assign]
     with pytest.raises(UserError, match=r"AttentionPool.attention\(sets\) returns \[2\] for 5 elements"):
         element_weights(network, sets)
+
+
+def test_attention_is_held_against_the_labels_of_elements() -> None:
+    task = after_test(Bags(batch_size=50, seed=0, test_bags=120), ATTENTIVE)
+    split, found = task.data.splits["test"], task.trainer.callback_metrics
+    with torch.no_grad():
+        weight = task.network.attention(task.data.make_batch(split, training=False).sets)
+    share = [one * len(one) for one in weight.split(split.lengths.tolist())]
+    label = split.element_label.split(split.lengths.tolist())
+    by_bag = [roc_auc_score(y, w) for w, y in zip(share, label, strict=True) if 0 < y.sum() < len(y)]
+    assert float(found["test/instance_auroc/by_bag"]) == pytest.approx(np.mean(by_bag), abs=1e-5)
+    overall = roc_auc_score(split.element_label, torch.cat(share))
+    assert float(found["test/instance_auroc/overall"]) == pytest.approx(overall, abs=1e-5)
+    silent = after_test(Bags(batch_size=50, seed=0, test_bags=20))
+    assert not any("instance" in name for name in silent.trainer.callback_metrics)
+
+
+def test_elements_of_unknown_label_do_not_count() -> None:
+    known = (np.array([3.0, 1, 2]), np.array([1, 0, -1]))
+    assert instance_metrics({0: known, 7: (np.array([9.0]), np.array([0]))}) == {
+        "instance_auroc/by_bag": 1.0,
+        "instance_auroc/overall": 0.5,
+    }
+    assert instance_metrics({0: (np.ones(2), np.zeros(2))}) == {} == instance_metrics({})

@@ -5,6 +5,7 @@ Everything that Lightning and the run folder want of a task stands in `workbench
 
 import logging
 import math
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from patchsets.data.batch import Batch, not_finite
 from patchsets.model.encoded import EncodedImages, EncodedPatches
 from patchsets.model.pretrained import encoder_of, is_described_by, make_encoder
 from patchsets.task.examination import Judged
+from patchsets.task.instances import instance_metrics, look_at_instances
 from patchsets.task.report import write_report
 from workbench.common.errors import ConfigError, nearest
 from workbench.config.compatibility import takes_patches
-from workbench.distributed.gathering import gather_rows
+from workbench.distributed.gathering import gather, gather_rows
 from workbench.train.base import RunTask
 from workbench.train.summary_table import no_better
 
@@ -61,6 +63,7 @@ class Task(RunTask):
         self.encoder_description: Mapping[str, Any] | None = None
         self.tested: Judged | None = None
         self._judged: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._instances: dict[int, Any] = {}
 
     # The three stages
 
@@ -174,7 +177,9 @@ class Task(RunTask):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._judged.append((self.network(batch.input).float(), batch.label, batch.index))
 
-    test_step = validation_step
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self.validation_step(batch, batch_index)
+        self._instances |= look_at_instances(self.network, batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_judgement("val")
@@ -194,7 +199,8 @@ class Task(RunTask):
             self.refuse_loss(split, metrics["loss"], index.tolist())
         if split == "test":
             self.tested = judged
-            metrics |= self.reference(judged)
+            metrics |= self.reference(judged) | instance_metrics(ChainMap(*gather(self._instances)))
+            self._instances = {}
         named = {f"{split}/{name}": value for name, value in metrics.items()}
         self.log_dict(named, batch_size=len(label), sync_dist=True)
 
