@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from in_process import start
+from in_process import make_feature_bags, start
 from whole_command import QUICK
 
 from workbench.common.errors import ConfigError
@@ -68,3 +68,11 @@ def test_what_is_neither_best_nor_last_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"hparams\.keep: 'first' is not best or last"):
         run(tmp_path, "hparams.keep=first")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_without_a_validation_split_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    root = make_feature_bags(tmp_path / "bags")
+    words = ["data=features", "model=deep_sets", f"data.root={root}", "data.val_fraction=0"]
+    with pytest.raises(ConfigError, match=r"no validation split .* write hparams\.keep=last"):
+        start(*words, f"outputs={tmp_path / 'outputs'}")
+    assert not (tmp_path / "outputs").exists()
