@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from patchsets import figures
+from patchsets.figures.attention_maps import Places, half_of, overlay
 from patchsets.figures.classification import wilson_interval
 from patchsets.figures.curves import learning_curves
-from patchsets.figures.examples import Example, overlay
+from patchsets.figures.examples import Example
 from workbench.common.figure_style import drawable
+from workbench.portable.pixels import pixel_weights
 from workbench.run.metrics_file import Row
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -145,7 +147,7 @@ def test_images_of_all_kinds_and_names_draw() -> None:
 
 
 def test_overlapping_patches_are_averaged_and_bare_pixels_stay_bare() -> None:
-    weight = figures.pixel_weights((3, 4), np.array([1.0, 3.0]), np.array([[0, 0], [0, 1]]), 2)
+    weight = pixel_weights((3, 4), np.array([1.0, 3.0]), np.array([[0, 0], [0, 1]]), 2)
     nan = np.nan
     np.testing.assert_array_equal(weight, [[1, 2, 3, nan], [1, 2, 3, nan], [nan] * 4])
 
@@ -172,6 +174,33 @@ def test_bags_draw_with_frames_around_what_was_looked_for() -> None:
     assert [len(axes.lines) for axes in figure.axes] == [1, 0]
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert np.argmin(heights) == 1 and len(heights) == 5
+
+
+def test_half_of_the_weight_lies_on_half_of_the_elements_where_all_weigh_alike() -> None:
+    assert half_of(np.full(7, 0.3)) == pytest.approx(0.5) == half_of(np.ones(1))
+    assert half_of(np.array([0, 0, 8.0, 0])) == pytest.approx(1 / 8)
+    assert half_of(np.array([1.0, 3, 1, 1])) == pytest.approx(1 / 4)
+
+
+def test_figures_say_where_nothing_stands_out() -> None:
+    tiles, found = np.zeros((4, 8, 8)), np.array([0, 1, 0, 0])
+    xy = np.array([[0, 0], [256, 0], [0, 256], [256, 256]])
+    for weight, flat in ((np.ones(4), True), (np.array([0.1, 3.7, 0.1, 0.1]), False)):
+        pixels = weight.reshape(2, 2).repeat(4, 0).repeat(4, 1)
+        for figure in (
+            figures.attention([example()], [pixels], DIGITS, "how"),
+            figures.bag_attention([figures.Bag(tiles, weight, None, 1, 1)], ["no", "yes"], "how"),
+            figures.attention_map([Places(xy, weight, found, 1, 0)] * 5, ["no", "yes"], "how"),
+        ):
+            drawn(figure)
+            assert ("Nothing stands out" in texts(figure)) == flat
+            half = "50%" if flat else "14%"
+            assert f"half of the weight lies on {half} of the" in texts(figure)
+
+
+@pytest.mark.parametrize("xy", [[[5, 5]], [[0, 0], [0, 0]], [[0, 0], [0, 7]]])
+def test_elements_at_few_places_draw(xy: list[list[int]]) -> None:
+    drawn(figures.attention_map([Places(np.array(xy), np.ones(len(xy)), None, 0, 0)], ["one"], "how"))
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:

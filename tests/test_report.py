@@ -1,6 +1,7 @@
 """The report of a tested task: what it writes, that it is right, and that it disturbs nothing."""
 
 import csv
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,18 @@ def test_attention_is_held_against_the_labels_of_elements() -> None:
     assert float(found["test/instance_auroc/overall"]) == pytest.approx(overall, abs=1e-5)
     silent = after_test(Bags(batch_size=50, seed=0, test_bags=20))
     assert not any("instance" in name for name in silent.trainer.callback_metrics)
+
+
+def test_bags_with_coordinates_are_drawn_where_their_elements_lie(tmp_path: Path) -> None:
+    data = Needle(batch_size=50, seed=0, test_sets=30)
+    data.setup()
+    test = data.splits["test"]
+    xy = torch.arange(2 * len(test.values)).view(-1, 2)
+    data.splits["test"] = dataclasses.replace(test, positions=xy.flip(1))
+    task = after_test(data, ATTENTIVE)
+    task.report(tmp_path)
+    assert "attention.png" in names(tmp_path)
+    np.testing.assert_array_equal(looked_at(tmp_path)["coords"], xy)
 
 
 def test_elements_of_unknown_label_do_not_count() -> None:

@@ -40,6 +40,7 @@ def targets_of(data: Any, count: int) -> list[str]:
     return named if len(named) == count else ["value"] if count == 1 else [f"value {k}" for k in range(count)]
 
 
+METHOD = "attention of the pooling to each element"
 PATCH_COUNTS = (1, 2, 4, 9, 16, 36, 64, 144, 256, 576, 1024)
 NOTICEABLY_FEWER = 1.4  # times fewer patches than all of them, to be worth a point
 ENOUGH_EXAMPLES = 2000  # to know an accuracy to about 2 %
@@ -147,7 +148,7 @@ def element_weights(network: nn.Module, sets: Sets) -> tuple[Tensor, str]:
     The network's own `attention(sets)` where it has one, else the length of the gradient of its answer.
     """
     if (attention := of_elements(network, "attention", sets)) is not None:
-        return attention, "attention of the pooling to each element"
+        return attention, METHOD
     return gradient_weights(network, sets), "gradient of the answer with respect to each element"
 
 

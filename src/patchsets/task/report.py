@@ -13,6 +13,7 @@ import torch
 
 from patchsets.task.attention_file import has_attention, write_attention
 from patchsets.task.examination import (
+    METHOD,
     Judged,
     confident_mistakes,
     correct_by_patches,
@@ -23,12 +24,13 @@ from patchsets.task.examination import (
 )
 from patchsets.task.metrics import of_labels
 from workbench.common.files import appearing_whole
+from workbench.portable.pixels import pixel_weights
 from workbench.run.metrics_file import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from patchsets.figures import Example
+    from patchsets.figures import Example, Places
     from workbench.train.base import RunTask
 
 SHOWN_EXAMPLES = 8
@@ -140,6 +142,8 @@ def _figures(task: RunTask, judged: Judged, folder: Path) -> Iterator[tuple[str,
         yield "attention", _patch_attention(task, judged)
     elif hasattr(task.data, "element_shape"):
         yield "attention", _bag_attention(task, judged)
+    elif has_attention(task) and (bags := _places(judged, folder / "attention.h5")):
+        yield "attention", figures.attention_map(bags, classes, METHOD)
 
 
 def _figures_of_several(task: RunTask, judged: Judged) -> Iterator[tuple[str, Figure]]:
@@ -189,7 +193,7 @@ def _patch_attention(task: RunTask, judged: Judged) -> Figure:
     examples = _examples(task, judged, chosen)
     patch_size: int = task.data.patch_size  # type: ignore[attr-defined]  # of data with patches
     weights = [
-        figures.pixel_weights(example.image.shape[:2], one.weight, one.positions, patch_size)
+        pixel_weights(example.image.shape[:2], one.weight, one.positions, patch_size)
         for example, one in zip(examples, sets, strict=True)
     ]
     return figures.attention(examples, weights, task.data.classes, method)
@@ -208,6 +212,27 @@ def _bag_attention(task: RunTask, judged: Judged) -> Figure:
         for one, answer in zip(sets, answers, strict=True)
     ]
     return figures.bag_attention(bags, task.data.classes, method)
+
+
+def _places(judged: Judged, path: Path) -> list[Places]:
+    """Return some bags with the coordinates of their elements; none where there are no coordinates."""
+    import h5py
+
+    from patchsets.figures import Places
+
+    chosen = typical_examples(judged, SHOWN_EXAMPLES)
+    answers = zip(judged.label[chosen].tolist(), judged.output[chosen].argmax(dim=1).tolist(), strict=True)
+    with h5py.File(path) as file:
+        if "coords" not in file:
+            return []
+        place = {row: n for n, row in enumerate(file["index"][:].tolist())}
+        found = []
+        for row, answer in zip(judged.index[chosen].tolist(), answers, strict=True):
+            first, end = file["begin"][place[row] : place[row] + 2]
+            known = file["element_label"][first:end] if "element_label" in file else None
+            share = file["weights"][first:end] * (end - first)
+            found.append(Places(file["coords"][first:end], share, known, *answer))
+    return found
 
 
 def _roc(task: RunTask, judged: Judged) -> Figure:

@@ -211,3 +211,15 @@ def heat_overlay(image: np.ndarray, share_HW: np.ndarray) -> np.ndarray:
     grey = image if image.ndim == 2 else image.mean(axis=2)
     opacity = OPACITY * np.clip(share_HW, 0, 1)[..., None]
     return (1 - opacity) * (grey / 255)[..., None] + opacity * colormaps[HEAT](share_HW)[..., :3]
+
+
+def pixel_weights(
+    shape: tuple[int, int], weight_N: np.ndarray, top_left_N2: np.ndarray, patch_size: int
+) -> np.ndarray:
+    """Return `[H, W]`: the mean weight of the patches over each pixel, NaN where there is none."""
+    total, count = np.zeros(shape), np.zeros(shape)
+    for weight, (y, x) in zip(weight_N, top_left_N2.astype(int), strict=True):
+        patch = np.s_[y : y + patch_size, x : x + patch_size]
+        total[patch] += weight
+        count[patch] += 1
+    return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
