@@ -41,6 +41,16 @@ def test_features_are_standardized_by_the_training_bags_alone(tmp_path: Path) ->
     assert torch.allclose(test, (raw.splits["test"].values - mean) / deviation, atol=1e-5)
 
 
+def test_another_file_is_judged_whole_unless_its_scale_is_unknown(tmp_path: Path) -> None:
+    path = make_mil_file(tmp_path / "mil.npz")
+    other = MilFile(4, 0, str(path), standardized=False)
+    other.test_all(["0", "1"], {})
+    other.setup()
+    assert len(other.splits["test"].label) == 20
+    with pytest.raises(DataError, match="data.standardized=false"):
+        MilFile(4, 0, str(path)).test_all(["0", "1"], {})
+
+
 def test_a_fold_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = make_mil_file(tmp_path / "mil.npz")
     with pytest.raises(ConfigError, match=r"data.fold: 2 is none of the folds of the data, which are 0, 1"):

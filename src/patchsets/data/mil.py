@@ -1,6 +1,7 @@
 """A classic data set of multiple-instance learning in one file, with its published folds."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from patchsets.data.splitting import Examples, Splitting, divide
+from patchsets.data.splitting import Examples, Splitting, all_tested, divide
 from patchsets.data.vector_sets import LabelledSets, VectorSets
 from workbench.common.errors import ConfigError, DataError, data_root
 from workbench.common.limits import AboveZero, Share
@@ -63,6 +64,16 @@ class MilFile(VectorSets):
     def find_files(self) -> None:
         """Read the file and look whether it has this fold; DataError or ConfigError where not."""
         _ = self.rows
+
+    def test_all(self, classes: Sequence[str] | None, learned: dict[str, Any]) -> None:
+        """Let all bags be the test split of a network that was trained on another file."""
+        if self.standardized:
+            raise DataError(
+                "data.root: the mean and deviation of the training bags were not kept, so the network "
+                "cannot judge another file; train it with data.standardized=false"
+            )
+        self.classes = [str(name) for name in np.unique(self.arrays["label"])]
+        self.rows = all_tested(len(self.arrays["label"]))
 
     def read(self) -> dict[str, LabelledSets]:
         values, lengths = torch.from_numpy(self.arrays["values"]), torch.from_numpy(self.arrays["lengths"])
