@@ -31,6 +31,12 @@ def test_lightning_asks_its_connector_for_signal_handlers(trainer: lightning.Tra
 def test_lightning_has_its_loops_parts(trainer: lightning.Trainer) -> None:
     assert private_parts.batches_that_stepped(trainer) == 0
     assert "_data_fetcher" in vars(trainer.fit_loop)
+    assert callable(trainer.fit_loop._load_combined_loader_states)
+
+
+def test_torch_makes_memory_that_is_shared_from_the_start() -> None:
+    room = private_parts.shared_bytes(300)
+    assert room.shape == (300,) and room.dtype == torch.uint8 and room.is_shared()
 
 
 def test_lightning_verifies_before_it_fits(trainer: lightning.Trainer) -> None:

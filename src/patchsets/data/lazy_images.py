@@ -21,6 +21,7 @@ from patchsets.data.images import Images, begin_of
 from workbench.common.cache import cache_folder, cache_limit, cached
 from workbench.common.errors import DataError
 from workbench.portable.pixels import Unusable, cropped, pillow_is_quiet, shown
+from workbench.train.loading import batch_bytes
 
 AT_ONCE = 8  # images that a thread decodes
 Some = TypeVar("Some", bound="LazyImages")
@@ -49,7 +50,7 @@ class LazyImages:
         """Read some of the images. DataError naming each that cannot be read any more, or has changed."""
         size = self.size[rows]
         begin = begin_of(size, self.channels)
-        pixels = torch.empty(int(size.prod(1).sum()) * self.channels, dtype=torch.uint8)
+        pixels = batch_bytes(int(size.prod(1).sum()) * self.channels)
         read, lost = self.reader(), []
         for row, start in zip(rows.tolist(), begin.tolist(), strict=True):
             try:

@@ -86,7 +86,7 @@ def examine(task: RunTask, rows: Sequence[int]) -> tuple[list[Examined], str]:
     found: dict[int, Examined] = {}
     method = ""
     for raw in raw_batches(task):
-        batch = task.data.make_batch(raw, training=False)
+        batch = task.data.make_batch(_only(raw, rows), training=False)
         wanted = [(b, row) for b, row in enumerate(batch.index.tolist()) if row in rows]
         if wanted:
             weight_T, method = element_weights(task.network, batch.sets)
@@ -95,6 +95,14 @@ def examine(task: RunTask, rows: Sequence[int]) -> tuple[list[Examined], str]:
         if len(found) == len(rows):
             break
     return [found[row] for row in rows], method
+
+
+def _only(raw: Any, rows: Sequence[int]) -> Any:
+    """Return what is of some rows: a gradient by all elements of a batch would take much memory."""
+    if not hasattr(raw, "take"):
+        return raw
+    kept = [b for b, row in enumerate(raw.index.tolist()) if row in rows]
+    return raw.take(torch.tensor(kept or [0], device=raw.index.device))
 
 
 def _one_set(batch: Batch, b: int, share_T: Tensor) -> Examined:

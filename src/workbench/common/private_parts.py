@@ -45,6 +45,16 @@ def sizes_of_one_are_like_any() -> Any:
     return _config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]  # put there at run time
 
 
+def shared_bytes(count: int) -> Any:
+    """Return a tensor of `count` bytes that another process can be sent without a copy.
+
+    torch.UntypedStorage._new_shared, of which torch's own collation makes a worker's batches.
+    """
+    import torch
+
+    return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(count))
+
+
 def without_signal_handlers(trainer: Any) -> Any:
     """Return a Lightning trainer that leaves SIGTERM to us: its handler waits for ranks that may be gone.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
 
 from workbench.common.errors import DataError, UserError
+from workbench.common.private_parts import shared_bytes
 
 SEED_STRIDE = 1_000_003  # keeps the orders of two seeds apart for as many epochs
 
@@ -102,8 +103,11 @@ class RowLoader(DataLoader[Any]):
         epoch, rows = self._going_on or (sampler.epoch, 0)
         self.given = sampler.skipped = rows if epoch == sampler.epoch else 0
         self._going_on = None
-        for batch in super().__iter__():
+        batches = super().__iter__()
+        for batch in batches:
             self.given = min(self.given + (self.batch_size or 1), len(sampler))
+            if self.given == len(sampler):
+                next(batches, None)  # ends the workers now, before those of the validation are started
             yield batch
 
 
@@ -131,8 +135,18 @@ def loader(
         num_workers=num_workers,
         collate_fn=_shared,
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=num_workers > 0,
     )
+
+
+def batch_bytes(count: int) -> Tensor:
+    """Return room for `count` bytes of a batch: in a worker in shared memory, where its reader finds it.
+
+    So large a piece of a worker's own memory, freed again and again between small ones, would tear it apart.
+    """
+    if get_worker_info() is None or count == 0:
+        return torch.empty(count, dtype=torch.uint8)
+    room: Tensor = shared_bytes(count)
+    return room
 
 
 def _shared(batch: Any) -> Any:
