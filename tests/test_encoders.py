@@ -16,10 +16,14 @@ from in_process import start
 from torch import Tensor, nn
 from whole_command import the_run
 
+from patchsets.data.encoded_images import compute_features, load_rows_only
+from patchsets.data.image_sets import LabelledImages
+from patchsets.data.textures import Textures
 from patchsets.model import encoder as encoders
 from patchsets.model import pretrained
 from patchsets.model.encoder import Encoder
 from patchsets.model.pretrained import make_encoder
+from patchsets.task.task import Task
 from workbench.common.errors import ConfigError
 from workbench.models.load import load_model, with_model
 from workbench.portable.model import load_model as load_portable
@@ -209,6 +213,54 @@ def test_a_run_needs_no_file_of_its_encoder_again(place: Path, tiny: Path, words
     if words is not MEMORY:
         start(f"resume={run}", outputs, "hparams.max_epochs=2")
         start(*words, f"model.encoder=hf:{tiny}", f"init_from={run}", outputs)
+
+
+def test_frozen_features_are_computed_once_and_train_the_same(
+    place: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*PATCHES, f"model.encoder=hf:{tiny}", "hparams.patches=3", "data.coordinates=true"]
+
+    def metrics(*more: str) -> dict[str, float]:
+        return start(*words, f"outputs={place / 'outputs'}", "save_model=False", *more)
+
+    def said() -> str:
+        return (the_run(place / "outputs") / "train.log").read_text()
+
+    first = metrics()
+    assert "encoding 30 images, once" in said()
+    monkeypatch.setattr(Encoder, "vectors", lambda *_: torch.zeros(1, 16))  # as its constructor asks
+    assert metrics() == first and "encoding" not in said()
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "other"))
+    monkeypatch.setattr(Task, "_keeps_features", lambda _: False)
+    assert (
+        metrics() == pytest.approx(first, rel=1e-4) and not (place / "other" / "patchsets/features").exists()
+    )
+
+
+def test_features_are_those_of_an_image_in_whatever_split_it_lies(
+    place: Path,
+) -> None:
+    data = Textures(4, 0, 32, 32, windows=(3, 2, 2))
+    data.setup()
+    one, other = data.splits["train"], data.splits["test"]
+    data.splits = {"train": one, "test": one.take(torch.tensor([4, 1]))}
+    data.splits["test"] = LabelledImages(data.splits["test"].images, other.label[:2], torch.arange(2))
+    data.as_patches, seen = True, []
+
+    def encode(patches: Tensor) -> Tensor:
+        seen.append(len(patches))
+        return patches.flatten(1)[:, :5]
+
+    load_rows_only(data)
+    compute_features(data, encode, "the first values", torch.device("cpu"))
+    assert sum(seen) == 9 * 9
+    train, test = (
+        data.make_batch(data.splits[name].take(torch.arange(2)), training=False).sets for name in data.splits
+    )
+    there = data.make_batch(data.splits["train"].take(torch.tensor([4, 1])), training=False).sets
+    assert torch.equal(test.values, there.values) and not torch.equal(train.values, test.values)
+    assert test.places is not None and torch.equal(test.places[:9], there.places[9:])
 
 
 def test_an_encoder_is_frozen_unless_it_has_a_rate(place: Path, tiny: Path) -> None:

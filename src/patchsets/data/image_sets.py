@@ -136,16 +136,17 @@ class ImageSets(SplitLoaders):
             self.splits[split] = replace(part, images=images)
         self.preprocessing.append(function)
 
-    def make_batch(
-        self, raw: LabelledImages, training: bool, patches: int | None = None
-    ) -> Batch | ImageBatch:
+    def make_batch(self, raw: Any, training: bool, patches: int | None = None) -> Batch | ImageBatch:
         """Cut the patches; `patches` shows just so many of each image, also in evaluation."""
+        number = patches if patches is not None else self.patches if training else None
+        key_B = example_keys(self.seed, self.epoch if training else 0, raw.index)
+        if not isinstance(raw, LabelledImages):  # EncodedRows, of what an encoder has seen already
+            split: Any = self.splits[raw.split]
+            return split.batch(raw, number, key_B, whole=self.cutter is None)
         if training and self.augment is not None:
             raw = replace(raw, images=raw.images.augmented(self.augment))
         if self.cutter is None:
             return ImageBatch(raw.images.stacked(), raw.label, raw.index)
-        number = patches if patches is not None else self.patches if training else None
-        key_B = example_keys(self.seed, self.epoch if training else 0, raw.index)
         sets, positions = self.cutter.cut(raw.images, number, key_B)
         return Batch(sets if self.as_patches else sets.as_vectors(), raw.label, raw.index, positions)
 

@@ -4,7 +4,6 @@ So that memory is bounded by a batch, however many there are. Shapes: N images, 
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from torch import Tensor
 from patchsets.data.first_look import bar_of_images, stamp_of
 from patchsets.data.image_files import check_total, hash_of_pixels, read_pixels
 from patchsets.data.images import Images, begin_of
-from workbench.common.cache import cache_folder, cache_limit, cached
+from workbench.common.cache import cached, check_room
 from workbench.common.errors import DataError
 from workbench.portable.pixels import Unusable, cropped, pillow_is_quiet, shown
 from workbench.train.loading import batch_bytes
@@ -153,7 +152,7 @@ def stored(files: ImageFiles) -> StoredImages:
     }
 
     def make(folder: Path) -> None:
-        _check_room(count)
+        check_room(count, "data.cache=disk: the images", "lower data.resize, take data.cache=none")
         with (folder / "pixels").open("wb") as file:
             for pixels in files.in_turn():
                 file.write(pixels.numpy().data)
@@ -161,15 +160,3 @@ def stored(files: ImageFiles) -> StoredImages:
     folder = cached("images", parameters, make)
     begin = begin_of(files.size, files.channels)
     return StoredImages(files.size, files.contents, files.channels, folder / "pixels", begin)
-
-
-def _check_room(count: int) -> None:
-    free, limit = shutil.disk_usage(cache_folder()).free, cache_limit()
-    said = f"data.cache=disk: the images take {count / 1e9:.1f} GB"
-    if count > free:
-        raise DataError(
-            f"{said}, and {cache_folder()} has {free / 1e9:.1f} GB free; lower data.resize, "
-            "take data.cache=none, or set XDG_CACHE_HOME to a folder on a larger disk"
-        )
-    if count > limit:
-        raise DataError(f"{said}, and the cache may hold {limit / 1e9:.1f} GB; raise PATCHSETS_CACHE_GB")

@@ -3,6 +3,7 @@
 Shapes: B images, C channels, H x W pixels, D features, h x w places of the map, N tokens of a transformer.
 """
 
+import hashlib
 import inspect
 import math
 from collections.abc import Sequence
@@ -104,6 +105,12 @@ class Encoder(nn.Module):
         seen = self._outputs(images, layers)
         return torch.cat([values.mean(dim=(2, 3)) for values in seen], dim=1)
 
+    def identity(self) -> str:
+        """Return a text that differs where what it sees would."""
+        settings = (self.layers, self.last, self.channels, self.size, self.sizes, self.patch, self.is_fixed)
+        module = hashlib.sha256(repr(self.module).encode()).hexdigest()
+        return f"{settings} {module} {hash_of_weights(self)}"
+
     def _side(self, images_BCHW: Tensor) -> int:
         """Return the shorter side that images have for vectors."""
         side = min(images_BCHW.shape[-2:])
@@ -174,6 +181,15 @@ def _shown(names: Sequence[str]) -> str:
 
 def _few(names: Sequence[str], depth: int) -> bool:
     return sum(name.count(".") < depth for name in names) <= 40
+
+
+def hash_of_weights(module: nn.Module) -> str:
+    """Return the SHA-256 of the names and bytes of a module's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_local_weights(module: nn.Module, path: Path) -> None:

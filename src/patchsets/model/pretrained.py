@@ -4,7 +4,6 @@
 transformers. `timm:<name>`: of timm. Weights are read once, when a run begins: its checkpoints have them.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -17,10 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import torch
 from torch import nn
 
-from patchsets.model.encoder import Encoder, Stages, load_local_weights
+from patchsets.model.encoder import Encoder, Stages, hash_of_weights, load_local_weights
 from workbench.common.errors import ConfigError, nearest, need_extra
 from workbench.common.files import read_json
 
@@ -85,7 +83,7 @@ def _read(asked: Mapping[str, Any]) -> Encoder:
     layers = {key: asked["layers"] for key in ("layers", "last") if asked.get("layers")}
     size = {"size": asked["size"]} if asked.get("size") else {}
     description |= {"kind": kind, "name": name, "asked": dict(asked), **layers, **size}
-    return _described(module, description | {"sha256": _hash(module)})
+    return _described(module, description | {"sha256": hash_of_weights(module)})
 
 
 def _described(module: nn.Module, description: Description) -> Encoder:
@@ -98,14 +96,6 @@ def _described(module: nn.Module, description: Description) -> Encoder:
         made = Encoder(module, **named)
     made.description = description
     return made
-
-
-def _hash(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 # EfficientNet-Lite0: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite

@@ -16,6 +16,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from patchsets.data.batch import Batch, not_finite
+from patchsets.data.encoded_images import compute_features, load_rows_only
 from patchsets.model.encoded import EncodedImages, EncodedPatches
 from patchsets.model.pretrained import encoder_of, is_described_by, make_encoder
 from patchsets.task.examination import Judged
@@ -119,6 +120,39 @@ class Task(RunTask):
         super().configure_model()
         if is_new and self.pretrained is not None:
             encoder_of(self.network).load_state_dict(self.pretrained)  # type: ignore[union-attr]  # described
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if self._keeps_features():
+            load_rows_only(self.data)  # type: ignore[arg-type]  # images, which alone are encoded
+
+    def _keeps_features(self) -> bool:
+        """Tell whether an encoder looks that never changes, at images that never change."""
+        if getattr(self.make_network, "func", None) not in (EncodedPatches, EncodedImages):
+            return False
+        rates = [share for begin, share in self.learning_rates.items() if begin.startswith("encoder")]
+        is_changed = any(getattr(self.data, name, None) for name in ("augment", "augment_patches"))
+        return not (any(rates) or is_changed or self._is_short())
+
+    def _is_short(self) -> bool:
+        """Tell whether a trainer runs a batch or so, or there is none yet."""
+        try:
+            return bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]  # set by its own connector
+        except RuntimeError:
+            return True
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self._compute_features()
+
+    def on_test_start(self) -> None:
+        self._compute_features()
+
+    def _compute_features(self) -> None:
+        """Let a frozen encoder look once at every image: by now it has the weights of the checkpoint."""
+        if self._keeps_features():
+            network: Any = self.network
+            compute_features(self.data, network.encode, network.encoder.identity(), self.device)  # type: ignore[arg-type]
 
     def network_arguments(self) -> dict[str, Any]:
         """Return `in_features`, how long a vector is, or for a network that takes patches their shape."""

@@ -36,6 +36,20 @@ def cache_limit() -> int:
         raise ConfigError(f"{LIMIT}={os.environ[LIMIT]} is not a number of gigabytes") from None
 
 
+def check_room(count: int, what: str, advice: str) -> None:
+    """Raise DataError, with the advice, where the cache or its disk has no room for as many bytes."""
+    free, limit = shutil.disk_usage(cache_folder()).free, cache_limit()
+    if count > free:
+        raise DataError(
+            f"{what} take {count / 1e9:.1f} GB, and {cache_folder()} has {free / 1e9:.1f} GB free; {advice}, "
+            "or set XDG_CACHE_HOME to a folder on a larger disk"
+        )
+    if count > limit:
+        raise DataError(
+            f"{what} take {count / 1e9:.1f} GB, and the cache may hold {limit / 1e9:.1f} GB; raise {LIMIT}"
+        )
+
+
 def cache_size() -> int:
     """Return how many bytes the cache holds."""
     return size_of(cache_folder()) if cache_folder().is_dir() else 0
