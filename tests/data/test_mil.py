@@ -47,7 +47,7 @@ def test_another_file_is_judged_whole_unless_its_scale_is_unknown(tmp_path: Path
     other.test_all(["0", "1"], {})
     other.setup()
     assert len(other.splits["test"].label) == 20
-    with pytest.raises(DataError, match="data.standardized=false"):
+    with pytest.raises(DataError, match=r"data\.standardized=false"):
         MilFile(4, 0, str(path)).test_all(["0", "1"], {})
 
 
