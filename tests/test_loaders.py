@@ -123,6 +123,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 WORDS = [*QUICK, "hparams.max_epochs=2", "hparams.dropout=0.2", "hparams.patches=[1,20]", "loggers=csv"]
+ERASE = "{_target_: kornia.augmentation.RandomErasing}"
+WORDS += [f"data.augment=[shifts,{ERASE}]", "data.augment_patches=jitter"]
 
 
 @pytest.mark.parametrize(("epoch", "workers"), [(0, 0), (1, 2), (0, 4)])
@@ -130,6 +132,7 @@ def test_a_run_goes_on_in_mid_epoch_bit_for_bit(
     unbroken: Path, tmp_path: Path, epoch: int, workers: int
 ) -> None:
     whole = the_run(unbroken)
+    assert (whole / "figures" / "augmented.png").is_file()
     last = torch.load(whole / "checkpoints/last.ckpt", weights_only=True)
     within = unbroken / f"steps/epoch={epoch}-step={[14, 28][epoch]}.ckpt"
     run = tmp_path / "patch_sets" / whole.name

@@ -3,16 +3,15 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from patchsets.data.augmentation import Augment, augmentation
 from patchsets.data.batch import ImageBatch
 from patchsets.data.image_files import ImageFile, as_one_mode, read_images
 from patchsets.data.image_sets import LabelledImages, labelled
-from patchsets.data.images import Augment
 from patchsets.data.layout import FITS, GOOD, Entry, as_mask, fit_mask, read_layout
 from patchsets.data.splitting import hold_out
 from workbench.common.errors import ConfigError, DataError, data_root
@@ -42,7 +41,7 @@ class AnomalyImages(SplitLoaders):
         val_fraction: float = 0.15,
         split_seed: int = 0,
         num_workers: int = 0,
-        augment: Augment | None = None,
+        augment: Augment = None,
     ) -> None:
         """`image_size`: pixels of a side, or [height, width]; `augment`: as of ImageSets.
 
@@ -58,7 +57,7 @@ class AnomalyImages(SplitLoaders):
         self.batch_size, self.seed = batch_size, seed
         self.image_size, self.fit = image_size, fit
         self.val_fraction, self.split_seed = val_fraction, split_seed
-        self.num_workers, self.augment = num_workers, augment
+        self.num_workers, self.augment = num_workers, augmentation(augment, "data.augment")
         self.classes = [GOOD, "anomaly"]
         self.splits: dict[str, LabelledImages] = {}
 
@@ -67,7 +66,13 @@ class AnomalyImages(SplitLoaders):
         return data_root(self.root)
 
     def find_files(self) -> None:
-        """Look which files a folder of one's own has; DataError where it is in no layout that is known."""
+        """Look which files a folder of one's own has; DataError where it is in no layout that is known.
+
+        Try the augmentation on noise too; ConfigError where it cannot be done.
+        """
+        if self.augment:
+            height, width = sides(self.image_size)
+            self.augment.try_on((3, height, width), (1, height, width))
         if self.root is not None:
             read_layout(self.folder())
 
@@ -142,9 +147,10 @@ class AnomalyImages(SplitLoaders):
 
     def make_batch(self, raw: LabelledImages, training: bool) -> ImageBatch:
         """Turn bytes into 0..1; label 0 is good, 1 anomalous."""
-        if training and self.augment is not None:
-            raw = replace(raw, images=raw.images.augmented(self.augment))
-        return ImageBatch(raw.images.stacked(), raw.label, raw.index)
+        images_BCHW = raw.images.stacked()
+        if training and self.augment:
+            images_BCHW = self.augment(images_BCHW)
+        return ImageBatch(images_BCHW, raw.label, raw.index)
 
     def image(self, split: str, index: int) -> np.ndarray:
         """Return an image, `[H, W]` or `[H, W, 3]` uint8."""

@@ -93,6 +93,14 @@ class Folder(ImageSets):
     def find_files(self) -> None:
         """Look at all files and divide them; DataError where they cannot be used, or not so divided."""
         _ = self.found, self.looks, self.rows
+        super().find_files()
+
+    def _to_augment(self) -> tuple[Sequence[int], tuple[int, int]]:
+        height, width = min(self._sizes(), key=lambda size: size[0] * size[1])
+        return [self._channels()], (height, width)
+
+    def _channels(self) -> int:
+        return self.channels or (3 if any(look.is_colour for look in self.looks) else 1)
 
     @cached_property
     def found(self) -> ExampleTable:
@@ -189,13 +197,15 @@ class Folder(ImageSets):
         del self.found, self.looks  # the paths of a large folder take much memory
         return splits
 
+    def _sizes(self) -> Sequence[Sequence[int]]:
+        return [self.crop or resized(look.size, self.resize) for look in self.looks]
+
     def _files(self) -> ImageFiles:
-        sizes = [self.crop or resized(look.size, self.resize) for look in self.looks]
         hashes = b"".join(bytes.fromhex(look.sha256) for look in self.looks)
         return ImageFiles(
-            size=torch.tensor(sizes),
+            size=torch.tensor(self._sizes()),
             contents=torch.tensor(np.frombuffer(hashes, np.uint8).reshape(-1, 32)),
-            channels=self.channels or (3 if any(look.is_colour for look in self.looks) else 1),
+            channels=self._channels(),
             root=str(self.root),
             names=[str(path.relative_to(self.root)) for path in self.found.paths],
             stamps=torch.tensor([look.stamp for look in self.looks]),

@@ -1,6 +1,7 @@
 """Labelled images: they travel whole, and become sets of patches on the device, or stay whole."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from patchsets.data.augmentation import Augment, Augmentation, augmentation
 from patchsets.data.batch import Batch, ImageBatch
 from patchsets.data.draws import example_keys
-from patchsets.data.images import Augment, Images, Preprocess, preprocessed
+from patchsets.data.images import Images, Preprocess, preprocessed
 from patchsets.data.patches import Edge, Number, PatchCount, PatchCutter
+from patchsets.set_module import Sets
 from workbench.common.errors import ConfigError
 from workbench.common.limits import AboveZero
 from workbench.train.loading import SplitLoaders, hash_of
@@ -50,8 +53,9 @@ class ImageSets(SplitLoaders):
     `patches`: a number, a range [low, high] drawn per image, or None for all. With a `patch_size` of None
     images stay whole (`ImageBatch`); they have one size then. A subclass says in `read` what the three splits
     are, and sets `classes`. `edge`, `coordinates` and `min_contrast` are those of PatchCutter. `augment`
-    changes whole training images `[B, C, H, W]` in 0..1 before they are cut, on their device; it draws from
-    torch's generator, which a run seeds for each batch.
+    changes whole training images `[B, C, H, W]` in 0..1 before they are cut, `augment_patches` patches
+    `[T, C, h, w]` after it, both on their device: a word, a callable, or a list of both (augmentation.py).
+    They draw from torch's generator, which a run seeds for each batch.
     """
 
     classes: list[str]
@@ -69,8 +73,9 @@ class ImageSets(SplitLoaders):
         coordinates: bool = True,
         min_contrast: float = 0.0,
         num_workers: int = 0,
-        augment: Augment | None = None,
+        augment: Augment = None,
         edge: Edge = "drop",
+        augment_patches: Augment = None,
     ) -> None:
         self.batch_size = batch_size
         self.seed = seed
@@ -82,13 +87,29 @@ class ImageSets(SplitLoaders):
         self.cutter = (
             None if patch_size is None else PatchCutter(patch_size, stride, coordinates, min_contrast, edge)
         )
-        self.num_workers, self.augment = num_workers, augment
+        self.num_workers = num_workers
+        self.augment = augmentation(augment, "data.augment")
+        self.augment_patches = augmentation(augment_patches, "data.augment_patches")
+        if self.augment_patches and self.cutter is None:
+            raise ConfigError("data.augment_patches: data.patch_size=null makes none; take data.augment")
         self.splits: dict[str, LabelledImages] = {}
         self.preprocessing: list[Preprocess] = []  # done already to the images of the splits
 
     def read(self) -> dict[str, LabelledImages]:
         """Read the images and split them into train, val and test."""
         raise NotImplementedError
+
+    def find_files(self) -> None:
+        """Try the augmentation before anything is written; ConfigError where it cannot be."""
+        channels, size = self._to_augment()
+        if self.augment:
+            self.augment.try_on(*((c, *size) for c in channels))
+        if self.augment_patches and self.cutter:
+            self.augment_patches.try_on(*((c, self.cutter.size, self.cutter.size) for c in channels))
+
+    def _to_augment(self) -> tuple[Sequence[int], tuple[int, int]]:
+        """Return the channels that images may have, and a size of one, as far as is known without reading."""
+        return (3, 1), (32, 32)
 
     def setup(self, stage: str | None = None) -> None:
         """Read once, however often Lightning asks."""
@@ -143,12 +164,28 @@ class ImageSets(SplitLoaders):
         if not isinstance(raw, LabelledImages):  # EncodedRows, of what an encoder has seen already
             split: Any = self.splits[raw.split]
             return split.batch(raw, number, key_B, whole=self.cutter is None)
-        if training and self.augment is not None:
-            raw = replace(raw, images=raw.images.augmented(self.augment))
         if self.cutter is None:
-            return ImageBatch(raw.images.stacked(), raw.label, raw.index)
-        sets, positions = self.cutter.cut(raw.images, number, key_B)
+            images_BCHW = raw.images.stacked()
+            if training and self.augment:
+                images_BCHW = self.augment(images_BCHW)
+            return ImageBatch(images_BCHW, raw.label, raw.index)
+        if training and self.augment:
+            sets, positions = self._cut_augmented(self.cutter, self.augment, raw.images, number, key_B)
+        else:
+            sets, positions = self.cutter.cut(raw.images, number, key_B)
+        if training and self.augment_patches:
+            sets = sets.with_values(self.augment_patches(sets.values))
         return Batch(sets if self.as_patches else sets.as_vectors(), raw.label, raw.index, positions)
+
+    def _cut_augmented(
+        self, cutter: PatchCutter, augment: Augmentation, images: Images, number: Number, key_B: Tensor
+    ) -> tuple[Sets, Tensor]:
+        cut, first = [], 0
+        for part in augment.of_images(images):
+            cut.append(cutter.cut(part, number, key_B[first : first + len(part)]))
+            first += len(part)
+        sets, positions = zip(*cut, strict=True)
+        return Sets.cat(sets), torch.cat(positions)
 
     def image(self, split: str, index: int) -> np.ndarray:
         """Return an image of a split, `[H, W]` or `[H, W, C]`."""

@@ -7,8 +7,9 @@ Preprocessing that is worth keeping: done once for the same images, whoever asks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ import torch
 from torch import Tensor
 
 from workbench.common.cache import cached
-from workbench.common.errors import UserError
 from workbench.train.loading import hash_of
 
 Preprocess = Callable[[Tensor], Tensor]  # [B, C, H, W] in 0..1, to the same
-Augment = Preprocess
 
 
 @dataclass(frozen=True)
 class Images:
-    """B images of uint8: `pixels` `[P]`, where each begins `[B]`, their sizes (height, width) `[B, 2]`."""
+    """B images: `pixels` `[P]`, where each begins `[B]`, their sizes (height, width) `[B, 2]`.
+
+    Pixels are uint8; augmented ones are floating numbers in 0..1.
+    """
 
     pixels: Tensor
     begin: Tensor
@@ -42,6 +44,13 @@ class Images:
         pixels = torch.from_numpy(np.require(flat, requirements=["W"]))  # torch warns of what is read-only
         return cls(pixels, begin_of(size, channels), size, channels)
 
+    @classmethod
+    def from_tensor(cls, images_BCHW: Tensor) -> Images:
+        """Take images of one size `[B, C, H, W]` as they are."""
+        B, channels, height, width = images_BCHW.shape
+        size = torch.tensor([[height, width]] * B, device=images_BCHW.device)
+        return cls(images_BCHW.permute(0, 2, 3, 1).reshape(-1), begin_of(size, channels), size, channels)
+
     def __len__(self) -> int:
         return len(self.begin)
 
@@ -55,7 +64,7 @@ class Images:
     def stacked(self) -> Tensor:
         """Return images of one size as `[B, C, H, W]` in 0..1."""
         height, width = self.size[0].tolist()
-        return self.pixels.view(-1, height, width, self.channels).permute(0, 3, 1, 2).float() / 255
+        return in_0_to_1(self.pixels.view(-1, height, width, self.channels).permute(0, 3, 1, 2))
 
     def take(self, index: Tensor) -> Images:
         """Return some of the images, packed anew; in one step where all have one size."""
@@ -68,25 +77,18 @@ class Images:
             pixels = torch.cat([self.pixels[begin : begin + count] for begin, count in slices])
         return Images(pixels, begin_of(size, self.channels), size, self.channels)
 
-    def augmented(self, function: Augment) -> Images:
-        """Return what `function` makes of the images: all in one call where they have one size."""
-        if bool((self.size == self.size[0]).all()):
-            height, width = self.size[0].tolist()
-            return replace(
-                self, pixels=self._changed(self.pixels.view(-1, height, width, self.channels), function)
-            )
-        begins = [*self.begin.tolist(), len(self.pixels)]
-        parts = [
-            self.pixels[begin:end].view(1, *size, self.channels)
-            for begin, end, size in zip(begins, begins[1:], self.size.tolist(), strict=False)
-        ]
-        return replace(self, pixels=torch.cat([self._changed(part, function) for part in parts]))
-
-    def _changed(self, images_BHWC: Tensor, function: Augment) -> Tensor:
-        changed_BHWC = apply(function, images_BHWC)
-        if changed_BHWC.shape != images_BHWC.shape:
-            raise UserError("data.augment: it changed the size of the images, which must stay as they are")
-        return changed_BHWC.reshape(-1)
+    def of_one_size(self, at_most: int) -> Iterator[Images]:
+        """Give neighbours of one size together: so many values at most, or one image."""
+        first = begin = 0
+        for (height, width), run in groupby(self.size.tolist()):
+            last = first + len(list(run))
+            values = height * width * self.channels
+            while first < last:
+                count = min(last - first, max(1, at_most // values))
+                pixels = self.pixels[begin : begin + count * values]
+                size = self.size[first : first + count]
+                yield Images(pixels, begin_of(size, self.channels), size, self.channels)
+                first, begin = first + count, begin + count * values
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Images:
         """Move the pixels; Lightning calls this for every batch."""
@@ -98,6 +100,11 @@ class Images:
     def pin_memory(self) -> Images:
         """Pin the pixels, so that a loader's copy to a GPU is fast."""
         return replace(self, pixels=self.pixels.pin_memory())
+
+
+def in_0_to_1(pixels: Tensor) -> Tensor:
+    """Return bytes as floating numbers; what is floating already, as it is."""
+    return pixels if pixels.is_floating_point() else pixels.float().div_(255)
 
 
 def begin_of(size: Tensor, channels: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from patchsets.data.draws import random_bits
-from patchsets.data.images import Images
+from patchsets.data.images import Images, in_0_to_1
 from patchsets.set_module import Sets
 from workbench.common.limits import Limit
 
@@ -160,12 +160,12 @@ class PatchCutter:
             row = (y[:, None] + steps).minimum(height - 1) * width
             column = (x[:, None] + steps).minimum(width - 1)
             pixel = begin[:, None, None] // images.channels + row[:, :, None] + column[:, None]
-            return images.pixels.view(-1, images.channels)[pixel].float().div_(255)
+            return in_0_to_1(images.pixels.view(-1, images.channels)[pixel])
         row_bytes = images.size[grid.image, 1] * images.channels
         corner = begin + y * row_bytes + x * images.channels
         row = (corner[:, None] + steps * row_bytes[:, None]).view(-1)
         rows = images.pixels.unfold(0, self.size * images.channels, 1).index_select(0, row)
-        return rows.view(-1, self.size, self.size, images.channels).float().div_(255)
+        return in_0_to_1(rows.view(-1, self.size, self.size, images.channels))
 
     def _foreground(self, images: Images, grid: Grid) -> Tensor:
         contrast = self._pixels(images, grid).flatten(1).std(dim=1, correction=0)

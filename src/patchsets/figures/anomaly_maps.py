@@ -99,7 +99,7 @@ def _caption(test: JudgedImages, colours: ColourRange | None) -> str:
 
 
 @styled
-def samples(images: np.ndarray, title: str, caption: str = "") -> Figure:
+def samples(images: Sequence[np.ndarray] | np.ndarray, title: str, caption: str = "") -> Figure:
     """Draw images `[N, H, W]` or `[N, H, W, 3]` uint8 in rows of eight."""
     columns = min(COLUMNS, max(len(images), 4))
     rows = -(-len(images) // columns)

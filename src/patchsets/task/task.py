@@ -19,6 +19,7 @@ from patchsets.data.batch import Batch, not_finite
 from patchsets.data.encoded_images import compute_features, load_rows_only
 from patchsets.model.encoded import EncodedImages, EncodedPatches
 from patchsets.model.pretrained import encoder_of, is_described_by, make_encoder
+from patchsets.task.augmented import show_augmented
 from patchsets.task.examination import Judged
 from patchsets.task.instances import instance_metrics, look_at_instances
 from patchsets.task.report import write_report
@@ -143,6 +144,8 @@ class Task(RunTask):
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
+        if not self._is_short() and self.trainer.is_global_zero:
+            show_augmented(self.data, Path(self.trainer.default_root_dir))
         self._compute_features()
 
     def on_test_start(self) -> None:

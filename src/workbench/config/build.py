@@ -13,7 +13,14 @@ from omegaconf.errors import InterpolationKeyError
 from workbench.common.errors import ConfigError, UserError, nearest
 from workbench.config.signatures import refusal, signature
 
-TRUSTED = ("patchsets.", "workbench.", "torch.", "pytorch_lightning.", "torchmetrics.")
+TRUSTED = (
+    "patchsets.",
+    "workbench.",
+    "torch.",
+    "pytorch_lightning.",
+    "torchmetrics.",
+    "kornia.augmentation.",
+)
 
 
 def build(node: Any, path: str, trusted: Sequence[str] = (), **arguments: Any) -> Any:

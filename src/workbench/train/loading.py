@@ -249,7 +249,8 @@ class SplitLoaders:
 class SetData(Protocol):
     """Sets with labels; every class in this folder is one, and so is any other with these members.
 
-    Data of files may have `find_files()` too, which raises DataError before anything of the run is written.
+    Data may have `find_files()` too, which raises DataError for files that cannot be used, or ConfigError for
+    words, before anything of the run is written.
     Where there is an attribute `epoch`, a run sets it before a training batch is made: what is drawn for an
     example depends on the seed, this epoch and the example's row alone (patchsets/data/draws.py).
     """
