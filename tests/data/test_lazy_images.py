@@ -177,11 +177,11 @@ def test_a_full_disk_is_told_before_anything_is_decoded(
     root: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(lazy_images.shutil, "disk_usage", lambda path: usage(1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1000))
     monkeypatch.setattr(lazy_images, "read_pixels", None)
     with pytest.raises(DataError, match=r"data.cache=disk: the images take .* free; lower data.resize"):
         folder(root, cache="disk")
-    monkeypatch.setattr(lazy_images.shutil, "disk_usage", lambda path: usage(10**12))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12))
     monkeypatch.setenv("PATCHSETS_CACHE_GB", "0.0001")
     with pytest.raises(DataError, match=r"may hold 0.0 GB; raise PATCHSETS_CACHE_GB"):
         folder(root, cache="disk")
