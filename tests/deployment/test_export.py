@@ -56,7 +56,7 @@ def test_patches_of_any_number_and_size_of_images(
         "patches": lambda: PatchCnn((channels, 4, 4), 3, width=4, depth=2, place_features=2),
     }[takes]().eval()
     description = {"kind": "classification", "preprocessing": {"size": None, "smallest": cutter.smallest}}
-    module = Classifier(network, channels, [], _preparation(data))
+    module = Classifier(network, channels, [], _preparation(data), cutter=cutter)
     model = load_model(export.write_model(module, description, tmp_path))
     random = np.random.default_rng(0)
     for number, height, width in [(1, 9, 9), (5, 12, 30), (2, 4, 5), (1, 4, 4)]:
@@ -65,7 +65,14 @@ def test_patches_of_any_number_and_size_of_images(
         batch = data.make_batch(labelled(list(known), np.zeros(number)), training=False)
         with torch.no_grad():
             expected = network(batch.input).softmax(dim=1).numpy()
-        np.testing.assert_allclose(model(images)["probability"], expected, atol=1e-6)
+            looks = hasattr(network, "attention")
+            weight_T = network.attention(batch.input).numpy() if looks else np.zeros(0)
+        found = model(images)
+        np.testing.assert_allclose(found["probability"], expected, atol=1e-6)
+        assert ("attention" in found) == looks
+        if looks:
+            np.testing.assert_allclose(found["attention"].ravel(), weight_T, atol=1e-6)
+            np.testing.assert_array_equal(np.tile(found["position"], (number, 1)), batch.positions)
 
 
 def test_grey_is_pillows(tmp_path: Path) -> None:

@@ -4,16 +4,22 @@ import csv
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from stand_in_models import write_detector
 
+from patchsets.data.image_sets import ImageSets, LabelledImages, labelled
+from patchsets.model.attention_pool import AttentionPool
+from patchsets.task.deployed_classifier import describe_classifier
 from workbench.common.errors import ConfigError, UserError
-from workbench.models import infer as module
 from workbench.models.find import find_images, find_model
+from workbench.models.heat_maps import heat_map_name
 from workbench.models.infer import Words, predict
 from workbench.portable.model import POOLINGS, Model
+from workbench.train.export import write_model
 
 
 def answers(folder: Path) -> list[dict[str, object]]:
@@ -200,6 +206,38 @@ def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
 
 
 def test_heat_maps_lie_as_their_images_do() -> None:
-    assert module.heat_map_name("photos/a/1.jpg", "photos") == Path("a/1.jpg.png")
-    assert module.heat_map_name("/data/1.jpg", "list.txt") == Path("data/1.jpg.png")
-    assert module.heat_map_name("../x/1.jpg", "../x/*.jpg") == Path("x/1.jpg.png")
+    assert heat_map_name("photos/a/1.jpg", "photos") == Path("a/1.jpg.png")
+    assert heat_map_name("/data/1.jpg", "list.txt") == Path("data/1.jpg.png")
+    assert heat_map_name("../x/1.jpg", "../x/*.jpg") == Path("x/1.jpg.png")
+
+
+class OneImage(ImageSets):
+    """One black image of 8x8 pixels."""
+
+    classes = ["dark", "light"]  # noqa: RUF012
+
+    def read(self) -> dict[str, LabelledImages]:
+        return {"train": labelled(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1))}
+
+
+def test_heat_maps_show_what_a_classifier_looks_at(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = OneImage(batch_size=1, seed=0, patch_size=4, stride=4, coordinates=False)
+    data.setup()
+    network = AttentionPool(48, 2, width=4, depth=1).eval()
+    model = write_model(*describe_classifier(network, data), tmp_path)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:4, 4:] = 255
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture).save(tmp_path / "in/a.png")
+    predict(words(model / "model.pt2", tmp_path / "in", tmp_path / "out", heat_maps=True))
+    with h5py.File(tmp_path / "out/heat_maps/a.png.h5") as file:
+        weights, coords, size = file["weights"][:], file["coords"][:], file.attrs["patch_size"]
+    batch = data.make_batch(labelled(picture[None], np.zeros(1)), training=False)
+    with torch.no_grad():
+        np.testing.assert_allclose(weights, network.attention(batch.sets), rtol=1e-5)
+    assert coords.tolist() == [[0, 0], [4, 0], [0, 4], [4, 4]] and size == 4
+    (answer,) = answers(tmp_path / "out")
+    assert answer["highest_weight"] == pytest.approx(4 * weights.max())
+    heat = np.asarray(Image.open(tmp_path / "out/heat_maps/a.png.png"))
+    assert len(np.unique(heat[:4, 4:].reshape(-1, 3), axis=0)) == 1 and not np.array_equal(heat, picture)

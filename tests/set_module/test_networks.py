@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from patchsets.model.abmil import Abmil
 from patchsets.model.attention_pool import AttentionPool
 from patchsets.model.clam import Clam
 from patchsets.model.dsmil import Dsmil
@@ -17,6 +18,7 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
     "clam_single": lambda: Clam(DIM, CLASSES, WIDTH, 7, instances=2),
     "clam_multi": lambda: Clam(DIM, CLASSES, WIDTH, 7, "multi", instances=2),
     "dsmil": lambda: Dsmil(DIM, CLASSES, WIDTH, 7),
+    "abmil": lambda: Abmil(DIM, CLASSES, [WIDTH, WIDTH], 7),
     "branches": lambda: AttentionPool(DIM, CLASSES, WIDTH, depth=1, branches=4),
 }
 

@@ -96,6 +96,7 @@ class PatchCutter:
         """Return all patches of images of one size, as `cut` does, in a form that torch can export."""
         B, H, W, C = images_BHWC.shape
         y, x = self._starts(H), self._starts(W)
+        position = self.positions(H, W)
         rows, columns = (
             (start[:, None] + torch.arange(self.size)).clamp(max=side - 1).flatten()
             for start, side in ((y, H), (x, W))
@@ -103,10 +104,14 @@ class PatchCutter:
         pixels = images_BHWC.index_select(1, rows).index_select(2, columns)
         pixels = pixels.view(B, y.shape[0], self.size, x.shape[0], self.size, C)
         patches = pixels.permute(0, 1, 3, 5, 2, 4).flatten(1, 2).float() / 255
-        position = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=2).flatten(0, 1)
         places = self._places(position, torch.stack([self._room(torch.scalar_tensor(s)) for s in (H, W)]))
         sets = Sets.from_padded(patches)
         return sets if places is None else sets.with_places(places.repeat(B, 1))
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Return the top-left pixels of the patches of an image `[N, 2]`, as cut_all gives them."""
+        starts = torch.meshgrid(self._starts(height), self._starts(width), indexing="ij")
+        return torch.stack(starts, dim=2).flatten(0, 1)
 
     def coverage(self, size_B2: Tensor) -> Tensor:
         """Return the share of the pixels of images of these heights and widths that lie in a patch `[B]`."""

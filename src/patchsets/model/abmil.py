@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from patchsets.set_module import AttentionPool, Each, Pool, Sets
+from patchsets.set_module.segment import segment_softmax
 from workbench.common.limits import AboveZero, ListAboveZero, Share
 
 
@@ -31,9 +32,18 @@ class Abmil(nn.Module):
     def forward(self, sets: Sets) -> Tensor:
         return self.classify(self.pool(self.encode(sets)))
 
+    def forward_and_attention(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """Return the outputs `[B, out_features]` and the attention, at the price of one of them."""
+        if isinstance(self.pool, Pool):
+            alike = sets.with_values(sets.values.new_zeros(sets.values.shape[0]))
+            return self.forward(sets), segment_softmax(alike).values
+        pooled, weights = self.pool(self.encode(sets), return_attention=True)
+        return self.classify(pooled), weights.values
+
     def attention(self, sets: Sets) -> Tensor:
         """Return the weight of each element `[T]`, adding up to 1 over each set; a mean shares alike."""
-        if isinstance(self.pool, Pool):
-            return 1 / sets.spread(sets.lengths.to(sets.values.dtype))
-        _, weights = self.pool(self.encode(sets), return_attention=True)
-        return weights.values
+        return self.forward_and_attention(sets)[1]
+
+    def scores(self, sets: Sets) -> Tensor | None:
+        """Return the score of each element `[T, 1]`, before the softmax; a mean has none."""
+        return self.pool.scores(self.encode(sets)).values if isinstance(self.pool, AttentionPool) else None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from patchsets.data.image_sets import ImageSets
 from patchsets.data.images import Preprocess, apply
+from patchsets.data.patches import PatchCutter
 from patchsets.set_module import Sets
 from workbench.common.errors import UserError
 
@@ -21,6 +22,9 @@ class Classifier(nn.Module):
     """From uint8 images `[B, H, W, 3]` to `probability` `[B, K]`, or by a regression to `value` `[B, K]`.
 
     `prepare` makes what the network is given from images `[B, H, W, C]` uint8, after the `preprocessing`.
+    With the `cutter` of its patches a network that has `forward_and_attention(sets)` also says what it looks
+    at: `attention` `[B, N]`, adding up to 1 over the patches of an image, and their top-left pixels (y, x),
+    `position` `[N, 2]`.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class Classifier(nn.Module):
         preprocessing: Sequence[Preprocess],
         prepare: Callable[[Tensor], Sets | Tensor],
         kind: str = "classification",
+        cutter: PatchCutter | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -37,12 +42,20 @@ class Classifier(nn.Module):
         self.preprocessing = preprocessing
         self.prepare = prepare
         self.kind = kind
+        self.cutter = cutter if hasattr(network, "forward_and_attention") else None
 
     def forward(self, images_BHWC: Tensor) -> dict[str, Tensor]:
         images = grey(images_BHWC) if self.channels == 1 else images_BHWC
         for function in self.preprocessing:
             images = apply(function, images)
-        output = self.network(self.prepare(images)).float()
+        given = self.prepare(images)
+        if self.cutter is None:
+            return self._answer(self.network(given).float())
+        output, weight_T = self.network.forward_and_attention(given)  # type: ignore[operator]  # it has it
+        looked = {"attention": given.with_values(weight_T.float()).pad()}  # type: ignore[union-attr]  # Sets
+        return self._answer(output.float()) | looked | {"position": self.cutter.positions(*images.shape[1:3])}
+
+    def _answer(self, output: Tensor) -> dict[str, Tensor]:
         if self.kind == "regression":
             return {"value": output}
         return {"probability": output.sigmoid() if self.kind == "multilabel" else output.softmax(dim=1)}
@@ -70,8 +83,10 @@ def describe_classifier(
     Raises UserError where patches are left out by what they show, which no exported graph can follow.
     """
     channels = data.splits["train"].images.channels
-    classifier = Classifier(network, channels, data.preprocessing, _preparation(data), kind)
+    classifier = Classifier(network, channels, data.preprocessing, _preparation(data), kind, data.cutter)
+    patches = {} if classifier.cutter is None else {"patch_size": classifier.cutter.size}
     return classifier, {
+        **patches,
         "kind": kind,
         "preprocessing": _sizes(data) | getattr(data, "fitting", dict)(),
         "classes": list(names or data.classes),

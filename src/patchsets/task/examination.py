@@ -136,18 +136,19 @@ def correct_by_patches(task: RunTask, judged: Judged) -> dict[int, tuple[int, in
 def of_elements(network: nn.Module, method: str, sets: Sets) -> Tensor | None:
     """Return what the network's `attention` or `scores` says of each element `[T, ...]`, in float32.
 
-    None where it has no such method. Raises UserError where the method tells of another number of elements.
+    None where it has no such method, or that returns None. Raises UserError where what it returns is of
+    another number of elements.
     """
     if not hasattr(network, method):
         return None
     with torch.no_grad():
-        told: Tensor = getattr(network, method)(sets).float()
-    if told.shape[:1] != sets.values.shape[:1]:
+        told: Tensor | None = getattr(network, method)(sets)
+    if told is not None and told.shape[:1] != sets.values.shape[:1]:
         raise UserError(
             f"{type(network).__name__}.{method}(sets) returns {list(told.shape)} for "
             f"{len(sets.values)} elements; return one row for each"
         )
-    return told
+    return None if told is None else told.float()
 
 
 def element_weights(network: nn.Module, sets: Sets) -> tuple[Tensor, str]:

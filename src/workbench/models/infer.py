@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from workbench.common.errors import ConfigError
-from workbench.common.files import appearing_whole
 from workbench.common.workspace import typed
 from workbench.models.answers import Answer, AnswerFile
 from workbench.models.find import NamedModel, find_images, find_model
+from workbench.models.heat_maps import has_heat, heat_map_name, write_heat
 from workbench.portable.model import POOLINGS, Model
 from workbench.portable.pixels import Unusable, pillow_is_quiet, read_image, shown
 
@@ -70,9 +69,11 @@ def predict(words: Words) -> int:
 def set_up(model: Model, words: Words) -> None:
     """Put what was typed in place of what the model decides by; ConfigError where it decides by neither."""
     if model.kind != "anomaly":
-        for key in ("threshold", "pooling", "heat_maps"):
+        for key in ("threshold", "pooling"):
             if getattr(words, key):
-                raise ConfigError(f"{key}: this model finds no anomalies; it has no {key.replace('_', ' ')}")
+                raise ConfigError(f"{key}: this model finds no anomalies; it has no {key}")
+    if words.heat_maps and not has_heat(model):
+        raise ConfigError("heat_maps: this model finds no anomalies, and says of no patch how it weighs it")
     if words.pooling is not None:
         try:
             model.use_pooling(words.pooling)
@@ -147,19 +148,8 @@ def _answer(
             rows[name] = {**row, "model": named.version}
             if words.heat_maps:
                 path = folder / "heat_maps" / heat_map_name(name, str(words.input))
-                colours = named.model.description["colour_range"]
-                write_heat_map(path, stacked[place], answers["map"][place], colours)
+                rows[name] |= write_heat(path, named.model, stacked[place], answers, place)
     return rows
-
-
-def heat_map_name(name: str, given: str) -> Path:
-    """Return where an image's heat map lies: as the image lies in the folder that was given."""
-    path, root = Path(name), Path(given).expanduser()
-    relative = (
-        path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[path.is_absolute() :])
-    )
-    kept = Path(*(part for part in relative.parts if part != ".."))
-    return kept.with_name(f"{kept.name}.png")
 
 
 def summary(answers: Sequence[Answer], named: NamedModel, before: int, folder: Path) -> str:
@@ -183,15 +173,3 @@ def _counts(judged: Sequence[Answer], model: Model) -> str:
     said = [str(answer.get("class", answer.get("labels", ""))).split(";") for answer in judged]
     classes = [name for names in said for name in names]
     return ", ".join(f"{name}: {classes.count(name)}" for name in model.classes if name in classes)
-
-
-def write_heat_map(path: Path, image_HWC: np.ndarray, map_HW: np.ndarray, colours: list[float]) -> None:
-    """Write the overlay as PNG; `colours`: scores of a pixel where colour begins, is marked, and ends."""
-    from workbench.portable.pixels import heat_overlay
-
-    low, _, high = colours
-    share_HW = np.clip((map_HW - low) / (high - low or 1), 0, 1)
-    overlay = (255 * heat_overlay(image_HWC, share_HW)).round().astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with appearing_whole(path) as temporary:
-        Image.fromarray(overlay).save(temporary, format="PNG")

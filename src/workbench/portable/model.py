@@ -26,6 +26,8 @@ class Model:
     """Answers for images `[B, H, W, 3]` uint8 that `read_image` prepared by `preprocessing`.
 
     kind "classification" and "multilabel": `probability` `[B, C]`. kind "regression": `value` `[B, C]`.
+    Where the description has a `patch_size`, also what the model looks at: `attention` `[B, N]` of N patches,
+    adding up to 1, and their top-left pixels (y, x), `position` `[N, 2]`.
     kind "anomaly": `score` `[B]`, `p_value` `[B]` (how rare such a score is among good images), `is_anomaly`
     `[B]`, `map` `[B, H, W]`; decided at `threshold`, which may be changed.
     """
