@@ -11,6 +11,7 @@ averaged. metric= is what is compared, of the test split; output= a file .txt, .
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -30,13 +31,16 @@ composition.register()
 
 def compare(words: Sequence[str]) -> int:
     """Run what is missing of the grid, print the table, write it to `output=`; return the exit code."""
+    from workbench.history.comparison import check_metric
     from workbench.train.experiment import run
 
     paths, words = take_outputs(words)
     metrics = [word.partition("=")[2] for word in words if word.startswith("metric=")]
     cells = grid_of([word for word in words if not word.startswith("metric=")])
     known = KnownRuns(Path(cells[0].config.outputs), [cell.config for cell in cells])
-    failed = run_missing(cells, known, run)
+    is_one_task = bool(metrics) and "task" not in cells[0].varied  # tasks have metrics of their own
+    check = partial(check_metric, metric=metrics[-1]) if is_one_task else lambda _: None
+    failed = run_missing(cells, known, run, check)
     runs = [(cell.varied, folder) for cell in cells if (folder := known.find(cell.config)) is not None]
     if not runs:
         raise UserError("no run of the grid finished, so there is nothing to compare")

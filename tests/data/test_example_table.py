@@ -59,16 +59,20 @@ def test_every_mistake_in_the_rows_is_named_at_once(tmp_path: Path) -> None:
     text = "path,label,split,group,fold\na,x,train,1,0\nb,,dev,1,zero\ngone,y,test,1,1\na,x,train,2,0\nc,x\n"
     assert table(tmp_path, text, missing="gone").wrong == [
         "line 6 has 2 cells for 5 columns",
-        "line 4: there is no file gone",
+        "line 4: there is no file gone below data.root",
         "line 5: a is in line 2 too",
         "line 3: label is '', not a class",
         "line 3: split is 'dev', not train, val or test",
         "line 3: fold is 'zero', not a number of a fold",
         "group 1 (test, train) is in two splits",
         "group 1 (0, 1) is in two folds",
-        "fold 0 has no y",
-        "fold 1 has no x",
     ]
+
+
+def test_a_fold_without_a_class_is_named_where_every_fold_is_known(tmp_path: Path) -> None:
+    text = "path,label,fold\na,x,1\nb,y,1\nc,x,2\nd,y,{}\n"
+    assert table(tmp_path, text.format(1)).wrong == ["fold 2 has no y"]
+    assert table(tmp_path, text.format("nan")).wrong == ["line 5: fold is 'nan', not a number of a fold"]
 
 
 def test_numbers_and_marks_that_are_none(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_damaged_image_is_refused_before_there_is_a_run(root: Path, tmp_path: 
     (root / "a/0.jpg").unlink()
     (root / "a/twin.jpg").rename(root / "b/twin.jpg")
     with pytest.raises(
-        ConfigError, match=r"1 images are in two classes.*\n  b/twin.jpg: the same image as a/4"
+        ConfigError, match=r"images with two labels \(1\).*: b/twin.jpg: the same image as a/4"
     ):
         start("data=folder", f"data.root={root}", f"outputs={tmp_path / 'outputs'}")
     assert not (tmp_path / "outputs").exists()

@@ -68,13 +68,21 @@ def test_no_validation_where_its_share_is_0() -> None:
     assert set(divide(examples(), Splitting(val_fraction=0, folds=3, fold=0))) == {"train", "test"}
 
 
-def test_what_the_data_say_wins_over_fractions_and_folds() -> None:
+def test_what_the_data_say_wins_over_fractions() -> None:
     split = ["train"] * 40 + ["test"] * 20
     rows = divide(examples(split=split), Splitting(val_fraction=0.1))
     assert rows["test"].tolist() == list(range(40, 60)) and len(rows["val"]) == 3 and len(rows["train"]) == 37
     fold = [row // 20 for row in range(60)]
     rows = divide(examples(fold=fold), Splitting(val_fraction=0, folds=5, fold=2))
     assert rows["test"].tolist() == list(range(40, 60)) and rows["train"].tolist() == list(range(40))
+
+
+def test_a_class_that_a_given_split_lacks_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    whole = examples()
+    first = [row for row, label in enumerate(whole.label) if label == whole.label[0]]
+    split = ["test" if row in first[:5] else "train" for row in range(60)]
+    divide(examples(split=split), Splitting())
+    assert "data: test has no " in caplog.text
 
 
 def test_of_several_labels_the_rarest_are_shared_out() -> None:
@@ -132,6 +140,7 @@ def test_mistakes_are_named_all_at_once(mistake: str) -> None:
             r"data.fold: 1 is none of the folds of the data, .* 0, 2",
         ),
         ({"fold": [0, 2] * 30}, {}, r"data.fold: the examples have folds; say which"),
+        ({"split": ["train", "test"] * 30}, {"folds": 3, "fold": 0}, r"folds would train on their test"),
     ],
 )
 def test_folds_that_cannot_be_are_refused(known: dict[str, Any], asked: dict[str, Any], said: str) -> None:

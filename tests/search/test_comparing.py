@@ -13,7 +13,7 @@ from pretend import sweep
 from scipy import stats
 
 import compare
-from workbench.common.errors import Interrupted
+from workbench.common.errors import ConfigError, Interrupted
 from workbench.train.base import RunTask
 from workbench.train.experiment import run
 from workbench.train.training import build_task
@@ -76,15 +76,20 @@ def test_any_task_is_compared_over_folds(
         return task
 
     monkeypatch.setattr("workbench.train.training.build_task", remember)
+    with pytest.raises(ConfigError, match="metric: no run has test/acuracy: did you mean accuracy"):
+        compare.compare([*words, MODELS, FOLDS, "metric=acuracy"])
+    assert len(folders(tmp_path)) == 1  # it is known after the first run
+    capsys.readouterr()
+    left.clear()
     table = tmp_path / "tables" / "table.csv"
     assert (
         compare.compare([*words, MODELS, FOLDS, f"output={table}", f"output={table.with_suffix('.tex')}"])
         == 0
     )
     said = capsys.readouterr().out
-    assert "[4/4] model=attention_pool data.fold=1" in said and "corrected resampled t-test" in said
+    assert "[3/3] model=attention_pool data.fold=1" in said and "corrected resampled t-test" in said
     assert "epoch" not in said  # which stands in each run's console.txt
-    assert left == [0, 0, 0, 0]  # no run keeps the data of one before
+    assert left == [0, 0, 0]  # no run keeps the data of one before
     runs = {}
     for folder in folders(tmp_path):
         config = yaml.safe_load((folder / "config.yaml").read_text())

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from patchsets.data.class_folders import SPLITS as SPLIT_NAMES
-from patchsets.data.splitting import Examples, lacking, torn
+from patchsets.data.splitting import UNKNOWN, Examples, lacking, torn
 from workbench.common.errors import ConfigError, DataError
 from workbench.portable.pixels import shown
 
@@ -80,7 +80,7 @@ def read_table(rows: Rows, wanted: Wanted, find: Callable[[str], Path | None]) -
     examples = Examples(names, label, classes, *_known(rows, wanted.group, names))
     rows.wrong += [f"group {each} is in two splits" for each in torn(examples.group, examples.split)]
     rows.wrong += [f"group {each} is in two folds" for each in torn(examples.group, examples.fold)]
-    if examples.fold is not None and wanted.labels == "class":
+    if examples.fold is not None and UNKNOWN not in examples.fold and wanted.labels == "class":
         folds = np.array(examples.fold)
         parts = {f"fold {one}": np.flatnonzero(folds == one) for one in np.unique(folds)}
         rows.wrong += lacking(parts, examples)
@@ -95,7 +95,8 @@ def groups_in(names: Sequence[str], pattern: str, also: str = "") -> list[str]:
     except re.error as error:
         raise ConfigError(f"data.group: {pattern} is no regular expression: {error}{also}") from error
     if without := [name for name, match in zip(names, found, strict=True) if match is None]:
-        raise ConfigError(f"data.group: {pattern} is not found in {', '.join(without)}{also}")
+        named = ", ".join(without[:10]) + (f" and {len(without) - 10} more" if len(without) > 10 else "")
+        raise ConfigError(f"data.group: {pattern} is not found in {named}{also}")
     return [match[1] if match.re.groups else match[0] for match in found if match]
 
 
@@ -113,7 +114,9 @@ def read_rows(file: Path) -> Rows:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=comma, strict=True)
         header = [name.strip() for name in next(lines, [])]
         table = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if any(cells)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"data.table: {shown(file)} is not in UTF-8; save it as such") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"data.table: {shown(file)} cannot be read: {error}") from error
     if not table:
         raise DataError(f"data.table: {shown(file)} has no rows")
@@ -141,7 +144,9 @@ def _find(rows: Rows, column: str, find: Callable[[str], Path | None]) -> list[P
     for line, cell, path in zip(rows.line, rows.cells[column], found, strict=True):
         if path is None:
             rows.wrong.append(
-                f"line {line}: there is no file {cell}" if cell else f"line {line}: no {column}"
+                f"line {line}: there is no file {cell} below data.root"
+                if cell
+                else f"line {line}: no {column}"
             )
         elif first.setdefault(path, line) != line:
             rows.wrong.append(f"line {line}: {cell} is in line {first[path]} too")
@@ -186,10 +191,10 @@ def _known(
     fold: list[int] | None = None
     if "split" in rows.cells:
         rows.check("split", lambda cell: cell.lower() in SPLIT_NAMES, "not train, val or test")
-        split = [SPLIT_NAMES.get(cell.lower(), "train") for cell in rows.cells["split"]]
+        split = [SPLIT_NAMES.get(cell.lower(), "") for cell in rows.cells["split"]]
     if "fold" in rows.cells:
         rows.check("fold", str.isdecimal, "not a number of a fold")
-        fold = [int(cell) if cell.isdecimal() else 0 for cell in rows.cells["fold"]]
+        fold = [int(cell) if cell.isdecimal() else UNKNOWN for cell in rows.cells["fold"]]
     column = group or next((name for name in GROUPS if name in rows.cells), None)
     if column is None:
         return split, None, fold

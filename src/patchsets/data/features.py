@@ -96,7 +96,9 @@ class Features(VectorSets):
         """The bags of the table. Raises DataError naming every mistake in the table and its files."""
         bags, wrong = self.layout.look(self.table)
         if wrong := [*self.table.wrong, *wrong]:
-            raise DataError(f"{len(wrong)} mistakes in {shown(self.layout.root)}: {'; '.join(wrong)}")
+            raise DataError(
+                f"data.root: {shown(self.layout.root)} has mistakes ({len(wrong)}): {'; '.join(wrong)}"
+            )
         return bags
 
     @cached_property

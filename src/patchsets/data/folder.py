@@ -117,7 +117,7 @@ class Folder(ImageSets):
         table = read_table(read_rows(file), self.wanted, self._find)
         if table.wrong:
             raise DataError(
-                f"data.table: {len(table.wrong)} mistakes in {shown(file)}: {'; '.join(table.wrong)}"
+                f"data.table: {shown(file)} has mistakes ({len(table.wrong)}): {'; '.join(table.wrong)}"
             )
         return replace(table, examples=replace(table.examples, name=self._names(table.paths)))
 
@@ -237,7 +237,7 @@ def _check_twins(group: list[str], label: np.ndarray, names: list[str]) -> None:
     ]
     if twins:
         raise DataError(
-            f"data.root: {len(twins)} images are in two classes; keep each in one:\n  " + "\n  ".join(twins)
+            f"data.root: images with two labels ({len(twins)}), keep one of each: {'; '.join(twins)}"
         )
 
 

@@ -3,6 +3,7 @@
 Shapes: N examples, K labels of one of them, M groups.
 """
 
+import logging
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +15,10 @@ import numpy as np
 from workbench.common.errors import ConfigError, DataError
 from workbench.common.limits import Limit, Share
 
+log = logging.getLogger(__name__)
+
 SPLITS = ("train", "val", "test")
+UNKNOWN = -1  # a fold that was not said
 Folds = Annotated[int | None, Limit(lambda value: value is None or value > 1, "a number above 1, or null")]
 Fold = Annotated[int | None, Limit(lambda value: value is None or value >= 0, "0 or more, or null")]
 
@@ -63,12 +67,18 @@ class Examples:
 def divide(examples: Examples, how: Splitting) -> dict[str, np.ndarray]:
     """Return the rows of train, val and test, sorted; without "val" where no example is in it.
 
-    A `split` or `fold` of the examples' own wins over fractions and folds; a split that it does not name is
-    held out of train. Raises ConfigError where the folds asked for cannot be, DataError naming every group
-    that is in two splits or folds, and every class that is missing from one.
+    A `split` or `fold` of the examples' own wins over fractions; a split that it does not name is held out of
+    train. Raises ConfigError where the folds asked for cannot be, or the examples have splits already;
+    DataError naming every group that is in two splits or folds, and every class that is missing from one that
+    was drawn (of one that was given, the log names it).
     """
     together = _joined(examples)
     if how.fold is not None:
+        if {"val", "test"} & set(examples.split or []):
+            raise ConfigError(
+                "data.fold: the data say which examples are train, val and test; folds would train on their "
+                "test examples. Leave out data.folds and data.fold, or give the data without splits"
+            )
         fold = _folds(examples, how, together)
         given = np.where(fold == how.fold, "test", "train")
     elif examples.split is None and examples.fold is not None:
@@ -88,6 +98,8 @@ def divide(examples: Examples, how: Splitting) -> dict[str, np.ndarray]:
         del parts["val"]
     if how.stratified:
         _check_classes({split: parts[split] for split in parts if split in made}, examples, together)
+        if found := lacking({split: parts[split] for split in parts if split not in made}, examples):
+            log.warning("data: %s; metrics of such a split leave these classes out", "; ".join(found))
     return parts
 
 
@@ -247,7 +259,8 @@ def torn(group: Sequence[str] | None, part: Sequence[Any] | None) -> list[str]:
     """Return the groups that are in several parts, such as splits or folds, and in which."""
     found: dict[str, set[str]] = defaultdict(set)
     for name, where in zip(group or [], part or [], strict=False):
-        found[name].add(str(where))
+        if where not in ("", UNKNOWN):
+            found[name].add(str(where))
     return [f"{name} ({', '.join(sorted(where))})" for name, where in found.items() if len(where) > 1]
 
 

@@ -16,7 +16,7 @@ from workbench.config.hparams import refuse_unread, refuse_unread_keys
 from workbench.config.optimizers import check_optimizer, check_schedule
 from workbench.config.trainer_words import WORDS, check_trainer_words
 from workbench.run.folder import weights_file
-from workbench.run.metrics_file import better
+from workbench.run.metrics_file import better, like
 
 # What the experiment hands to each target beside the keys of its node; in the order they are imported.
 GIVEN = {
@@ -61,7 +61,10 @@ def check_config(config: DictConfig) -> None:
 def _check_monitor(task: DictConfig) -> None:
     monitor = task.get("monitor")
     if monitor is not None and task.get("monitor_mode") is None and better(monitor) is None:
-        raise ConfigError(f"task.monitor_mode: say min or max, which is better of {monitor}")
+        raise ConfigError(
+            f"task.monitor: {monitor} is not known by name{like(monitor)}; of a metric of your own say "
+            "which is better, task.monitor_mode=min or max"
+        )
 
 
 def _check_name(name: str) -> None:

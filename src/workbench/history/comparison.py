@@ -74,6 +74,11 @@ def compare_metrics(
     return _table([row for same_data in by_data.values() for row in same_data], metric)
 
 
+def check_metric(folder: Path, metric: str) -> None:
+    """Raise ConfigError where a finished run has no such metric of the test split."""
+    _chosen(_rows([({}, folder)]), metric.removeprefix("test/"))
+
+
 def _rows(runs: Iterable[tuple[Mapping[str, str], Path]]) -> list[Row]:
     rows: dict[tuple[tuple[str, str], ...], Row] = {}
     for varied, folder in runs:

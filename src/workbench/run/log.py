@@ -19,6 +19,7 @@ NOISE = (
     "WeightAveraging doesn't support sharding",  # which is refused
     r"add the following callbacks: .*WeightAveraging'",  # left out of the test, so that it is of the average
     "in eval mode at the start of training",  # as an encoder is, which never changes its batch statistics
+    "Total length of .* across ranks is zero",  # there is no validation split: data.val_fraction=0
     "SWA is currently only supported every epoch",  # it puts its own schedule in the place of the run's
 )
 LIGHTNING = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.common.errors import nearest
+
 FILE_NAME = "metrics.csv"
 HEADER = "time,axis,epoch,step,name,value\n"
 BLOCK_BYTES = 1 << 20  # what a reader takes at a time: about 20,000 values
@@ -30,6 +32,11 @@ def better(name: str) -> str | None:
     if lower_is_better(name):
         return "min"
     return "max" if _stem(name).endswith(HIGHER_IS_BETTER) else None
+
+
+def like(name: str) -> str:
+    """Return ": did you mean ...?" with the known metric whose name is closest, or nothing."""
+    return nearest(_stem(name), [*LOWER_IS_BETTER, *HIGHER_IS_BETTER], f"{name.partition('/')[0]}/")
 
 
 def _stem(name: str) -> str:

@@ -80,11 +80,16 @@ def _check_environment(config: DictConfig) -> None:
             raise ConfigError(f"data.{key!s}: it comes from the environment; say here which, data.{key!s}=")
 
 
-def run_missing(cells: Sequence[Cell], known: KnownRuns, train: Train) -> int:
+def run_missing(
+    cells: Sequence[Cell], known: KnownRuns, train: Train, check: Callable[[Path], None] = lambda _: None
+) -> int:
     """Run each cell without a finished run, going on where one was broken off; return how many failed.
 
-    `train` runs one configuration, as src/train.py does.
+    `train` runs one configuration, as src/train.py does; `check` may refuse to go on by what a run left.
     """
+    for cell in cells:
+        if found := known.find(cell.config):
+            check(found)
     missing = [cell for cell in cells if known.find(cell.config) is None]
     print(f"{len(cells)} runs in the grid, {len(cells) - len(missing)} of them finished before", flush=True)
     failed = 0
@@ -101,6 +106,8 @@ def run_missing(cells: Sequence[Cell], known: KnownRuns, train: Train) -> int:
         went_on = " after it was broken off" if folder else ""
         print(f"failed: {error}" if error else f"({time.monotonic() - begun:.1f} s{went_on})", flush=True)
         failed += error is not None
+        if not error and (found := known.find(cell.config)):
+            check(found)
     return failed
 
 

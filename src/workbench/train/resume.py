@@ -57,7 +57,9 @@ def _misfits(
     task.prepare_data()
     task.setup("fit")
     if changed := changed_data(run, task.data.fingerprint()):
-        yield f"the data have changed since this run began ({changed}, see {run / 'data.json'})"
+        typed = " ".join(word.lstrip("+") for word in words if word.lstrip("+").startswith("data."))
+        why = f"{typed} gives this run other data" if typed else "the data have changed since this run began"
+        yield f"{why} ({changed}, see {run / 'data.json'})"
     task.configure_model()
     if difference := difference_to(task, kept["state_dict"]):
         yield f"the run's network cannot change ({difference})"
