@@ -20,6 +20,7 @@ from patchsets.data.encoded_images import compute_features, load_rows_only
 from patchsets.data.image_sets import LabelledImages
 from patchsets.data.textures import Textures
 from patchsets.model import encoder as encoders
+from patchsets.model import hub as hub_files
 from patchsets.model import pretrained
 from patchsets.model.encoder import Encoder
 from patchsets.model.pretrained import make_encoder
@@ -130,9 +131,9 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytes
         answered.wait()
         raise OSError
 
-    monkeypatch.setattr(pretrained, "PATIENCE", 0.01)
-    monkeypatch.setattr(pretrained.socket, "create_connection", connect)
-    assert not pretrained.answers("https://huggingface.co")
+    monkeypatch.setattr(hub_files, "PATIENCE", 0.01)
+    monkeypatch.setattr(hub_files.socket, "create_connection", connect)
+    assert not hub_files.answers("https://huggingface.co")
     answered.set()
 
 

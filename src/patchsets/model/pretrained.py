@@ -6,26 +6,20 @@ transformers. `timm:<name>`: of timm. Weights are read once, when a run begins: 
 
 import importlib.util
 import json
-import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from torch import nn
 
 from patchsets.model.encoder import Encoder, Stages, hash_of_weights, load_local_weights
+from patchsets.model.hub import fetch
 from workbench.common.errors import ConfigError, nearest, need_extra
 from workbench.common.files import read_json
 
-HUB = "https://huggingface.co"
 OWN_SIZE = 224  # pixels of the images most networks were trained on
 SMALLEST = 64  # pixels; patches of 16 told textures apart at 0.91 with 32, 0.98 with 64 and with 128
-PATIENCE = 1.5  # seconds in which a hub has to answer
 WORDS = "lite0, hf:<name or folder>, timm:<name>, or a module by _target_"
 OPTIONS = ("name", "layers", "size")
 Description = dict[str, Any]  # plain values: a checkpoint holds it
@@ -128,57 +122,6 @@ def _read_hub(name: str) -> tuple[nn.Module, Description]:
     if not folder.is_dir():
         folder = fetch(name, f"model.encoder=hf:{name}", ["*.json", "*.safetensors"])
     return _read_folder(folder, name)
-
-
-def fetch(name: str, where: str, files: list[str]) -> Path:
-    """Return a folder with files of a model of the hub, from its cache or downloaded.
-
-    Raises ConfigError that begins with `where`, at once where the hub cannot be reached.
-    """
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(huggingface_hub.snapshot_download(name, local_files_only=True, allow_patterns=files))
-    except LocalEntryNotFoundError:
-        pass
-    except HFValidationError as error:
-        raise ConfigError(f"{where}: there is no such folder, and no model of a hub is named so") from error
-    cache = huggingface_hub.constants.HF_HUB_CACHE
-    endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    if huggingface_hub.constants.HF_HUB_OFFLINE or not answers(endpoint):
-        raise ConfigError(
-            f"{where}: {endpoint} cannot be reached, and it is not in {cache}; "
-            "download it where there is a network, and copy that folder or name it: hf:<folder>"
-        )
-    try:
-        got = huggingface_hub.snapshot_download(name, endpoint=endpoint, allow_patterns=files)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{where}: {endpoint} does not give it: {line}") from error
-    return Path(got)
-
-
-def answers(address: str) -> bool:
-    """Tell whether a web server, or the proxy before it, takes connections; known within PATIENCE."""
-    parts = urlsplit(address)
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.netloc):
-        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    port = parts.port or {"https": 443}.get(parts.scheme, 80)
-    reached: list[bool] = []
-
-    def connect() -> None:
-        try:
-            socket.create_connection((parts.hostname or "", port), PATIENCE).close()
-            reached.append(True)
-        except OSError:
-            pass
-
-    thread = Thread(target=connect, daemon=True)  # a name server may take longer than any timeout says
-    thread.start()
-    thread.join(PATIENCE)
-    return bool(reached)
 
 
 def _read_folder(folder: Path, name: str) -> tuple[nn.Module, Description]:
