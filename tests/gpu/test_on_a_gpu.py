@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from whole_command import Train, the_run
 
+from patchsets.data.augmentation import WORDS
+from patchsets.data.digits import Digits
 from patchsets.model.cnn import Cnn
 from patchsets.model.set_transformer import SetTransformer
 from patchsets.set_module import ISAB, PMA, SAB, AttentionPool, FSPool, Sets, SlotAttention
@@ -93,6 +95,19 @@ def test_the_layout_of_channels_changes_no_answer(layout: torch.memory_format) -
     expected = network(images)
     found = network.to(DEVICE, memory_format=layout)(images.to(DEVICE, memory_format=layout))
     torch.testing.assert_close(found.cpu(), expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_batch_is_augmented_where_it_lies(word: str) -> None:
+    data = Digits(8, 0, patch_size=3, stride=1, augment=word, augment_patches=word)
+    data.setup()
+    raw = data.splits["train"].take(torch.arange(8)).to(DEVICE)
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        drawn.append(data.make_batch(raw, training=True).sets.values)
+    assert drawn[0].device.type == DEVICE and torch.equal(*drawn)
+    assert not torch.equal(drawn[0], data.make_batch(raw, training=False).sets.values)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own imports
