@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from in_process import make_anomaly_folder, make_feature_bags, make_folder, start
@@ -106,12 +107,15 @@ def test_grey_images_are_fit_for_a_network_of_coloured_ones(tmp_path: Path) -> N
 
 def test_bags_of_features_with_fewer_classes_and_another_width(tmp_path: Path) -> None:
     root = make_feature_bags(tmp_path / "own")
-    run = trained(tmp_path / "outputs", "data=features", "model=deep_sets", f"data.root={root}")
+    run = trained(tmp_path / "outputs", "data=features", "model=attention_pool", f"data.root={root}")
     other = shutil.copytree(root, tmp_path / "other")
     lines = (other / "bags.csv").read_text().splitlines()
     (other / "bags.csv").write_text("\n".join(line for line in lines if not line.endswith(",a")))
     assert evaluate([f"run={run}", f"data.root={other}", f"output={tmp_path / 'new'}"]) == 0
     assert [line["label"] for line in read(tmp_path / "new").values()] == ["b"] * 8
+    with h5py.File(tmp_path / "new/attention.h5") as file:
+        assert sorted(file["file"].asstr()[:]) == sorted(path.name for path in other.glob("*[13579].npy"))
+        assert file["begin"][-1] == len(file["weights"]) == len(file["scores"])
     for path in other.glob("*.npy"):
         np.save(path, np.zeros((3, 7), np.float32))
     with pytest.raises(ConfigError, match="takes in_features 5, and these data give 7"):
