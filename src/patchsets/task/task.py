@@ -212,7 +212,9 @@ class Task(RunTask):
             write_report(self, self.tested, folder)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._judged.append((self.network(batch.input).float(), batch.label, batch.index))
+        output = self.network(batch.input).float()
+        label, index = batch.label.clone(), batch.index.clone()  # what a worker shares holds a file open
+        self._judged.append((output, label, index))
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         self.validation_step(batch, batch_index)

@@ -1,8 +1,10 @@
 """What a command makes sure of as it begins: that it is somewhere, and what printing cannot do to a run."""
 
+import ctypes
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +32,16 @@ def begin_process() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise ConfigError("the current folder has been removed; change to one that is there") from None
+
+
+def give_back_memory() -> None:
+    """Let glibc give what is free back to the system, in one to ten ms; other libraries do so themselves.
+
+    Where small results are kept between the large tensors of batches, no free piece is large enough for the
+    next one, and the process grows with each.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Screen(io.FileIO):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker
 
 from workbench.common.errors import DataError, UserError
 from workbench.common.private_parts import shared_bytes
+from workbench.common.process import give_back_memory
 
 SEED_STRIDE = 1_000_003  # keeps the orders of two seeds apart for as many epochs
 
@@ -80,6 +81,9 @@ class BatchedRows(Dataset[Any]):
             raise DataError(f"examples {shown} cannot be read: {error}") from error
 
 
+GIVEN_BACK_EVERY = 4  # batches
+
+
 class RowLoader(DataLoader[Any]):
     """A loader that can go on in the midst of an epoch; Lightning keeps its state in every checkpoint.
 
@@ -103,8 +107,11 @@ class RowLoader(DataLoader[Any]):
         epoch, rows = self._going_on or (sampler.epoch, 0)
         self.given = sampler.skipped = rows if epoch == sampler.epoch else 0
         self._going_on = None
+        give_back_memory()  # of which each worker would hold a part
         batches = super().__iter__()
-        for batch in batches:
+        for number, batch in enumerate(batches, start=1):
+            if self.num_workers > 0 and number % GIVEN_BACK_EVERY == 0:
+                give_back_memory()
             self.given = min(self.given + (self.batch_size or 1), len(sampler))
             if self.given == len(sampler):
                 next(batches, None)  # ends the workers now, before those of the validation are started
