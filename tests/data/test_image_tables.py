@@ -95,7 +95,8 @@ def test_mistakes_in_a_table_are_one_line(root: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(root)
     assert str(caught.value).endswith(
-        "labels.csv: line 26: there is no file scans/none.png below data.root; line 27: scans/p00_0.png is in line 2 too; "
+        "labels.csv has mistakes (3): line 26: there is no file scans/none.png below data.root; "
+        "line 27: scans/p00_0.png is in line 2 too; "
         "line 28: there is no file ../images/scans/p00_1.png below data.root"
     )
     with pytest.raises(ConfigError, match=r"data.table: name the CSV that holds such labels"):
