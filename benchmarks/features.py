@@ -3,7 +3,8 @@
 python benchmarks/features.py        about three minutes; wall time, medians of interleaved runs
 
 1,000 bags of 10,000 x 1,024 (sparse files, 41 GB to a reader) in batches of 1 and 4, by two workers, through
-one step of attention pooling each; and 2,000 bags of 50 x 256 in batches of 1 and 16.
+one step of attention pooling each; and 2,000 bags of 50 x 256 in batches of 1 and 16. On two cores that
+others kept busy: 0.93 and 5.8 times as many bags a second in the larger batches, at most 1.27 GiB.
 """
 
 import os
