@@ -60,6 +60,10 @@ def words_for(preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
             own = [f"data.root={make_anomaly_folder(folder / 'images')}"]
             shutil.copytree(folder / "images/test", folder / "images/val")  # a classifier needs both classes
         return [preset, "model=cnn", "hparams.image_size=16", *own]
+    if preset == "model=linear":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        small = "{_target_: patchsets.model.cnn.Stage, in_channels: 3, out_channels: 8}"
+        return [preset, "data.patch_size=null", f"model.encoder={small}"]
     if preset == "model=cnn":
         return [preset, "data.patch_size=null"]
     if preset == "model=lenet_attention_pool":

@@ -104,7 +104,7 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
     for words, line in {
         "task.metrics=[f1,f2]": "Classification has no f2; there is balanced_accuracy, kappa,",
         "task.metrics={recal: null}": r"Classification has no recal: did you mean recall\?",
-        "task.monitor=val/mine": "task.monitor_mode: say min or max",
+        "task.monitor=val/mine": "task.monitor: val/mine is not known by name",
     }.items():
         with pytest.raises(ConfigError, match=line):
             start(*QUICK, words, f"outputs={tmp_path}")

@@ -27,7 +27,7 @@ WITHOUT_CODES = ("patch_memory", "defect_segmentation")
 LEARN = ["hparams.max_epochs=30", "hparams.learning_rate=0.02"]
 DISCS = [
     "data=digits", "data._target_=stand_in.Discs", "trusted_targets=[stand_in.]",
-    "~data.patch_size", "~data.stride", "~data.patches",
+    "~data.patch_size", "~data.stride", "~data.patches", "~data.split_seed",
 ]  # fmt: skip
 
 
