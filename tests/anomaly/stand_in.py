@@ -17,15 +17,9 @@ class Discs(LightningDataModule):
     """The members of data.anomaly.AnomalyImages."""
 
     def __init__(
-        self,
-        batch_size: int = 16,
-        seed: int = 0,
-        image_size: int = 32,
-        anomalies_in_val: bool = True,
-        **unset: None,  # what stands as null in config/data/digits.yaml, which Hydra cannot take away
+        self, batch_size: int = 16, seed: int = 0, image_size: int = 32, anomalies_in_val: bool = True
     ) -> None:
         super().__init__()
-        assert not any(unset.values())
         self.batch_size, self.seed, self.size = batch_size, seed, image_size
         self.sizes = SIZES if anomalies_in_val else {**SIZES, "val": (24, 0)}
         self.image_shape = (1, image_size, image_size)

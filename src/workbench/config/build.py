@@ -7,7 +7,7 @@ from typing import Any
 
 import hydra
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError
 
 from workbench.common.errors import ConfigError, UserError, nearest
@@ -49,11 +49,27 @@ def build_later(
 
 def _maker(node: Any) -> Callable[..., Any]:
     try:
-        return hydra.utils.instantiate(node, _convert_="all", _partial_=True)
+        return hydra.utils.instantiate(_without_unset(node), _convert_="all", _partial_=True)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):  # of a target below this one, which is made at once
             raise error.__cause__ from None
         raise
+
+
+def _without_unset(node: DictConfig) -> DictConfig:
+    """Leave out what is null and not taken: a word of a preset, whose class was replaced by another."""
+    expected = signature(str(node["_target_"]))
+    if _is_open_ended(expected):
+        return node
+    taken = node.copy()
+    for key in [str(key) for key in node if str(key) not in (*RESERVED, *expected.parameters)]:
+        with open_dict(taken):
+            del taken[key]
+    return taken
+
+
+def _is_open_ended(expected: Signature) -> bool:
+    return any(parameter.kind is Parameter.VAR_KEYWORD for parameter in expected.parameters.values())
 
 
 def check(node: Any, path: str, trusted: Sequence[str] = (), given: Collection[str] = ()) -> None:
@@ -115,10 +131,10 @@ def _check_arguments(
     own: dict[str, Any], node: DictConfig, path: str, target: str, expected: Signature
 ) -> None:
     parameters = expected.parameters
-    open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    open_ended = _is_open_ended(expected)
     for key, value in own.items():
         if key not in parameters:
-            if open_ended:
+            if open_ended or value is None:
                 continue
             raise ConfigError(f"{path}.{key}: {target} takes no {key}{nearest(key, list(parameters))}")
         if wanted := refusal(parameters[key].annotation, value):
