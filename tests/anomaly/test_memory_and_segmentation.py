@@ -51,7 +51,7 @@ def test_a_memory_wants_one_device(tmp_path: Path) -> None:
 
 def test_segmentation_learns_and_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AnomalyTask, "report", lambda *_: None)
-    words = ["defect_segmentation", "model.channels=[8,16]", "hparams.max_epochs=8", "hparams.batch_size=8"]
+    words = ["defect_segmentation", "model.channels=[8,16]", "hparams.max_epochs=20", "hparams.batch_size=8"]
     whole, metrics = run(tmp_path / "whole", *words, "save_model=false")
     assert metrics["test/auroc"] > max(0.8, metrics["test/untrained_auroc"])
     with monkeypatch.context() as patched:
