@@ -71,7 +71,7 @@ format: .venv/ready ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 
 bench: .venv/ready ## measure speed beside bare loops, padded sets and per-image cutting (about a quarter of an hour)
-	cd benchmarks && for name in training set_modules set_memory patches encoded_epochs startup search autoencoder tracking auroc_intervals; do ../$(BIN)/python $$name.py features; done
+	cd benchmarks && for name in training set_modules set_memory patches encoded_epochs startup search autoencoder tracking auroc_intervals features; do ../$(BIN)/python $$name.py; done
 
 bench-gpu: .venv/ready ## what a GPU gains from compile, channels-last, bf16, variable-length attention and pinned memory
 	cd benchmarks && ../$(BIN)/python gpu.py
