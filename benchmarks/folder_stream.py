@@ -1,7 +1,8 @@
 """A folder of 20,000 photographs beside a plain loader: memory, start, an epoch, and the disk cache.
 
 python benchmarks/folder_stream.py [folder]        half an hour, 2 GB of disk; leave the machine alone
-The folder keeps the photographs for another time; else they are made in a temporary one.
+The folder keeps the photographs for another time; else they are made in a temporary one. Of two cores that
+others used too: 1.54 GiB, 1.04 beside 2,000; start 1.40 beside digits; an epoch 1.00; the disk cache 4.3.
 """
 
 import os

@@ -123,14 +123,31 @@ def correct_by_patches(task: RunTask, judged: Judged) -> dict[int, tuple[int, in
     right: Counter[int] = Counter()
     shown: Counter[int] = Counter()
     largest = 0
-    for raw in raw_batches(task, every):
+    for raw in _halves(raw_batches(task, every)):
         largest = max(largest, task.data.make_batch(raw, training=False).sets.layout.largest)
-        for k in (k for k in PATCH_COUNTS if k * NOTICEABLY_FEWER <= largest):
-            batch = task.data.make_batch(raw, training=False, patches=k)  # type: ignore[call-arg]  # data_have_patches
-            right[k] += int((task.network(batch.sets).argmax(dim=1) == batch.label).sum())
-            shown[k] += len(batch.label)
+        for k in reversed(PATCH_COUNTS):  # the memory of more is room enough for fewer
+            if k * NOTICEABLY_FEWER <= largest:
+                is_right_B = _answered_right(task, raw, k)
+                right[k] += int(is_right_B.sum())
+                shown[k] += len(is_right_B)
     all_right = int((judged.output.argmax(dim=1) == judged.label).sum())
     return {k: (right[k], shown[k]) for k in sorted(shown)} | {largest: (all_right, len(judged.label))}
+
+
+def _halves(raws: Iterator[Any]) -> Iterator[Any]:
+    """Give each loaded batch in two parts, if it can be parted: a figure takes less memory than a test."""
+    for raw in raws:
+        if hasattr(raw, "take"):
+            rows = torch.arange(len(raw.index), device=raw.index.device)
+            yield from (raw.take(part) for part in rows.chunk(2))
+        else:
+            yield raw
+
+
+def _answered_right(task: RunTask, raw: Any, patches: int) -> Tensor:
+    """Tell which examples are classified right by so many patches `[B]`; a batch is freed before the next."""
+    batch = task.data.make_batch(raw, training=False, patches=patches)  # type: ignore[call-arg]  # data_have_patches
+    return task.network(batch.sets).argmax(dim=1) == batch.label
 
 
 def of_elements(network: nn.Module, method: str, sets: Sets) -> Tensor | None:

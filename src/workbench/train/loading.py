@@ -81,9 +81,6 @@ class BatchedRows(Dataset[Any]):
             raise DataError(f"examples {shown} cannot be read: {error}") from error
 
 
-GIVEN_BACK_EVERY = 4  # batches
-
-
 class RowLoader(DataLoader[Any]):
     """A loader that can go on in the midst of an epoch; Lightning keeps its state in every checkpoint.
 
@@ -109,8 +106,10 @@ class RowLoader(DataLoader[Any]):
         self._going_on = None
         give_back_memory()  # of which each worker would hold a part
         batches = super().__iter__()
-        for number, batch in enumerate(batches, start=1):
-            if self.num_workers > 0 and number % GIVEN_BACK_EVERY == 0:
+        for batch in batches:
+            if (
+                self.num_workers > 0 and sampler.order_seed is None
+            ):  # of an evaluation, which keeps its results
                 give_back_memory()
             self.given = min(self.given + (self.batch_size or 1), len(sampler))
             if self.given == len(sampler):
